@@ -1,0 +1,93 @@
+"""Entry point of `sg`, `sgcli` and `python -m sgcli`: run the app, turn every ending into an exit status.
+
+0 done, 1 failed, 2 wrong usage, 130/143 interrupted (after saving), 141 and silence on a closed pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from sgcli.errors import SgError
+
+CLICK_ERROR = typer.BadParameter.__mro__[-4]  # click's ClickException, wherever this typer keeps it
+STATUS_CLOSED_PIPE = 128 + signal.SIGPIPE
+STATUS_INTERRUPTED = 128 + signal.SIGINT
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run `sg` with `arguments` (default: the process's own) and exit."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    status = run(arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = STATUS_CLOSED_PIPE
+    if status == STATUS_CLOSED_PIPE:
+        _forget_stdout()
+    sys.exit(status)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit status; errors are printed, never raised."""
+    from sgcli.app import app
+
+    show_traceback = "--traceback" in arguments
+    arguments = [argument for argument in arguments if argument != "--traceback"]
+    try:
+        return int(app(args=arguments, prog_name="sg", standalone_mode=False) or 0)
+    except BrokenPipeError:
+        return STATUS_CLOSED_PIPE
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted", file=sys.stderr)
+        return STATUS_INTERRUPTED
+    except typer.Exit as ending:
+        return ending.exit_code
+    except SgError as error:
+        _print_error(error.message, error.hint, show_traceback)
+        return error.exit_status
+    except CLICK_ERROR as error:
+        _print_error(error.format_message(), _hint_for_usage(error), show_traceback)  # type: ignore[attr-defined]
+        return 2
+    except MemoryError:
+        _print_error("out of memory", "ask for less at once: a smaller --batch or a smaller picture", show_traceback)
+        return 1
+    except Exception as error:
+        if _is_out_of_memory(error):
+            _print_error("out of memory", "ask for less at once: a smaller --batch or a smaller picture", show_traceback)
+            return 1
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        _print_error(f"unexpected: {what}", "this is a defect of sg: run again with --traceback and report it", show_traceback)
+        return 1
+
+
+def _print_error(message: str, hint: str | None, show_traceback: bool) -> None:
+    if show_traceback:
+        traceback.print_exc()
+    print(f"error: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+
+
+def _hint_for_usage(error: Exception) -> str:
+    context = getattr(error, "ctx", None)
+    return f"{context.command_path if context else 'sg'} --help"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch.OutOfMemoryError is a RuntimeError; the CPU allocator raises a plain one with this text.
+    return isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))
+
+
+def _forget_stdout() -> None:
+    """Keep the interpreter from complaining about unflushed output at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

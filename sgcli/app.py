@@ -1,0 +1,33 @@
+"""The Typer app: one line per command. Commands import torch inside their functions, so that help answers at once."""
+
+from __future__ import annotations
+
+import typer
+
+from sgcli import __version__
+from sgcli.commands import data
+
+app = typer.Typer(
+    name="sg",
+    help="Train, draw from, mix, edit, measure and film the whole StyleGAN line.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"sg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+    traceback: bool = typer.Option(False, "--traceback", help="Show the Python traceback of an error. Works anywhere."),
+) -> None:
+    """Train, draw from, mix, edit, measure and film the whole StyleGAN line."""
+
+
+app.add_typer(data.app, name="data")

@@ -1,0 +1,36 @@
+"""Errors that a user can act on: one line that says what was given and what is allowed, one hint with what to type next.
+
+The library raises these; `sgcli.__main__` prints them and turns them into an exit status. A programmer's mistake stays
+an ordinary exception with its traceback.
+"""
+
+from __future__ import annotations
+
+
+class SgError(Exception):
+    """Something in the user's world is wrong (a file, a folder, a disk). Exit status 1."""
+
+    exit_status = 1
+
+    def __init__(self, message: str, hint: str | None = None):
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(SgError):
+    """The command was typed wrongly: an option's value, a combination, a missing argument. Exit status 2."""
+
+    exit_status = 2
+
+
+class FormatError(SgError):
+    """A file is not what it was taken for: damaged, of another kind, or of the wrong shape."""
+
+
+class Interrupted(SgError):
+    """Stopped by a signal after everything was saved. Exit status 128 + signal number (130 or 143)."""
+
+    def __init__(self, signal_number: int, message: str = "interrupted", hint: str | None = None):
+        super().__init__(message, hint)
+        self.exit_status = 128 + signal_number

@@ -1,0 +1,88 @@
+"""Files appear whole or not at all: write to a temporary name in the same folder, then rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from sgcli.errors import SgError
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success rename it to `path`, on any failure remove it.
+
+    Missing parent folders are created. Raises SgError with a remedy where the folder cannot be written or the disk is full.
+    """
+    path = Path(path)
+    with explain_os_error(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise SgError(f"{path}: is a folder, a file was expected", f"name a file in it, such as -o {path / 'out'}")
+        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(fd)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private; results are ordinary files
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: str | os.PathLike, data: bytes) -> None:
+    """Write `data` to `path` whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write UTF-8 `text` to `path` whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def check_writable_folder(path: str | os.PathLike) -> Path:
+    """Create folder `path` if needed and prove that a file can be written there. Raises SgError otherwise."""
+    path = Path(path)
+    with explain_os_error(path):
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    return path
+
+
+@contextlib.contextmanager
+def explain_os_error(path: str | os.PathLike) -> Iterator[None]:
+    """Turn the operating system's refusals about `path` into SgErrors with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise SgError(f"{path}: the disk is full", "free some space, or write to another disk") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise SgError(f"{path}: cannot be written ({error.strerror})", "choose a folder that you may write to") from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise SgError(f"{path}: a file stands where a folder is needed", "choose another folder") from error
+        if error.errno == errno.ENOENT:
+            raise SgError(f"{path}: no such file or folder", "check the spelling of the path") from error
+        raise
+
+
+def sha256_of_file(path: str | os.PathLike) -> str:
+    """Hex SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
