@@ -56,6 +56,20 @@ def check_writable_folder(path: str | os.PathLike) -> Path:
     return path
 
 
+def cache_folder() -> Path | None:
+    """The user's cache: $SG_CACHE_DIR, else $XDG_CACHE_HOME/sgcli, else ~/.cache/sgcli, created where missing.
+
+    None where no such folder can be written: what is only remembered to save time is then not remembered.
+    """
+    try:
+        if named := os.environ.get("SG_CACHE_DIR"):
+            return check_writable_folder(named)
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return check_writable_folder(Path(base) / "sgcli")
+    except (SgError, OSError, RuntimeError):  # RuntimeError: Path.home() without a home
+        return None
+
+
 @contextlib.contextmanager
 def explain_os_error(path: str | os.PathLike) -> Iterator[None]:
     """Turn the operating system's refusals about `path` into SgErrors with a remedy."""

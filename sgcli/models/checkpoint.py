@@ -1,0 +1,133 @@
+"""Model files: one `.safetensors` with tensors under `G_ema/`, `G/`, `D/` and everything else as JSON in its header.
+
+    header["sg"] = {"kind": "model", "format_version": 1, "arch": …, "networks": {"G": {"class": …, …}, "D": …}, "kimg": …, …}
+
+Opening a file reads data only; nothing in it is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from sgcli import __version__
+from sgcli.errors import FormatError, SgError, UsageError
+from sgcli.files import atomic_path, explain_os_error
+from sgcli.models.registry import build_network
+from sgcli.progress import notice
+
+FORMAT_VERSION = 1
+HEADER_KEY = "sg"
+NETWORK_OF = {"G_ema": "G", "G": "G", "D": "D"}  # tensor prefix -> entry of header["networks"]
+
+
+@dataclass
+class Model:
+    """A model file: its header, and on demand its networks."""
+
+    path: Path
+    header: dict[str, Any] = field(repr=False)
+
+    @property
+    def arch(self) -> str:
+        return self.header["arch"]
+
+    def load(self, prefix: str = "G_ema", device: str | torch.device = "cpu") -> nn.Module:
+        """Build the network stored under `prefix` (G_ema, G or D), in eval mode without gradients."""
+        tensors = read_tensors(self.path, prefix)
+        if not tensors:
+            raise SgError(f"{self.path}: holds no {prefix}", f"sg info {self.path} lists what it holds")
+        try:
+            network = build_network(self.header["networks"][NETWORK_OF[prefix]])
+            network.load_state_dict(tensors, strict=True)
+        except (KeyError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise FormatError(f"{self.path}: header and tensors do not fit together ({reason})") from error
+        return network.eval().requires_grad_(False).to(device)
+
+
+def save_model(path: str | os.PathLike, networks: Mapping[str, nn.Module], header: Mapping[str, Any]) -> None:
+    """Write `networks` (keys G_ema, G, D) with `header` to `path`, whole or not at all."""
+    tensors = {
+        f"{prefix}/{name}": tensor
+        for prefix, network in networks.items()
+        for name, tensor in network.state_dict().items()
+    }  # fmt: skip
+    save_tensors(path, tensors, {"kind": "model", **header})
+
+
+def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], header: Mapping[str, Any]) -> None:
+    """Write named tensors and a JSON header (which must hold `kind`) as safetensors, whole or not at all."""
+    header = {"format_version": FORMAT_VERSION, "sg_version": __version__, **header}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary, metadata={HEADER_KEY: json.dumps(header)})
+
+
+def read_header(path: str | os.PathLike, kind: str = "model") -> dict[str, Any]:
+    """The JSON header of a file written by `save_tensors`. Raises FormatError if it is not one, or of another kind."""
+    try:
+        with explain_os_error(path), safetensors.safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except safetensors.SafetensorError as error:
+        raise FormatError(
+            f"{path}: is not a model file ({str(error)[:100]})", "a model is a .safetensors file written by sg, or a run folder"
+        ) from error
+    try:
+        header = json.loads(metadata[HEADER_KEY])
+        found, version = header["kind"], header["format_version"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{path}: a safetensors file, but not one written by sg") from error
+    if version > FORMAT_VERSION:
+        raise FormatError(f"{path}: written by a newer sg ({header.get('sg_version')})", "update sg: pip install -U sgcli")
+    if found != kind:
+        raise FormatError(f"{path}: holds a {found}, a {kind} was wanted")
+    return header
+
+
+def read_tensors(path: str | os.PathLike, prefix: str | None = None) -> dict[str, torch.Tensor]:
+    """The tensors under `prefix/` (None: all), names without it."""
+    start = "" if prefix is None else f"{prefix}/"
+    with safetensors.safe_open(path, framework="pt") as file:
+        return {name.removeprefix(start): file.get_tensor(name) for name in file.keys() if name.startswith(start)}
+
+
+def open_model(path: str | os.PathLike) -> Model:
+    """Open a model file, or the newest model of a run folder."""
+    path = Path(path)
+    if path.is_dir():
+        path = newest_model(path)
+    return Model(path, read_header(path))
+
+
+def newest_model(run: str | os.PathLike) -> Path:
+    """The model of a run folder with the most images seen."""
+    models = sorted(Path(run).glob("model-*.safetensors"))
+    if not models:
+        raise SgError(f"{run}: a folder without model-*.safetensors", "name a run folder or a .safetensors file")
+    return models[-1]
+
+
+def find_model(path: str | None) -> Model:
+    """What -m/--model means: the given file or run, else $SG_MODEL, else the newest model of the only run under ./runs."""
+    if path is None and (path := os.environ.get("SG_MODEL")):
+        notice(f"model: {path} (from $SG_MODEL)")
+    if path is not None:
+        return open_model(path)
+    runs = sorted(run for run in Path("runs").glob("*/") if any(run.glob("model-*.safetensors")))
+    if len(runs) == 1:
+        model = open_model(runs[0])
+        notice(f"model: {model.path} (the only run here)")
+        return model
+    if runs:
+        raise UsageError(f"no model named, and ./runs holds several: {', '.join(run.name for run in runs)}", f"-m {runs[-1]}")
+    raise UsageError("no model named, and there is no run under ./runs", "-m FILE.safetensors or -m RUN, or set SG_MODEL")
