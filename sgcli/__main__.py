@@ -15,8 +15,9 @@ import typer
 
 from sgcli.errors import SgError
 
-CLICK_ERROR = typer.BadParameter.__mro__[-4]  # click's ClickException, wherever this typer keeps it
+CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[-4]  # click's ClickException, wherever this typer keeps it
 STATUS_CLOSED_PIPE = 128 + signal.SIGPIPE
+OUT_OF_MEMORY = ("out of memory", "ask for less at once: a smaller --batch or a smaller picture")
 STATUS_INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -52,17 +53,17 @@ def run(arguments: list[str]) -> int:
         _print_error(error.message, error.hint, show_traceback)
         return error.exit_status
     except CLICK_ERROR as error:
-        _print_error(error.format_message(), _hint_for_usage(error), show_traceback)  # type: ignore[attr-defined]
+        _print_error(_usage_message(error), _hint_for_usage(error), show_traceback)
         return 2
     except MemoryError:
-        _print_error("out of memory", "ask for less at once: a smaller --batch or a smaller picture", show_traceback)
+        _print_error(*OUT_OF_MEMORY, show_traceback)
         return 1
     except Exception as error:
         if _is_out_of_memory(error):
-            _print_error("out of memory", "ask for less at once: a smaller --batch or a smaller picture", show_traceback)
+            _print_error(*OUT_OF_MEMORY, show_traceback)
             return 1
         what = f"{type(error).__name__}: {error}".splitlines()[0]
-        _print_error(f"unexpected: {what}", "this is a defect of sg: run again with --traceback and report it", show_traceback)
+        _print_error(f"unexpected: {what}", "a defect of sg: run again with --traceback and report it", show_traceback)
         return 1
 
 
@@ -72,6 +73,11 @@ def _print_error(message: str, hint: str | None, show_traceback: bool) -> None:
     print(f"error: {message}", file=sys.stderr)
     if hint:
         print(f"hint: {hint}", file=sys.stderr)
+
+
+def _usage_message(error: Exception) -> str:
+    format_message = getattr(error, "format_message", lambda: str(error))
+    return " ".join(format_message().split())
 
 
 def _hint_for_usage(error: Exception) -> str:

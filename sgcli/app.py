@@ -6,6 +6,12 @@ import typer
 
 from sgcli import __version__
 from sgcli.commands import data
+from sgcli.commands.arch import arch
+from sgcli.commands.demo import demo
+from sgcli.commands.generate import generate
+from sgcli.commands.info import info
+from sgcli.commands.sample import sample
+from sgcli.commands.train import train
 
 app = typer.Typer(
     name="sg",
@@ -30,4 +36,10 @@ def common(
     """Train, draw from, mix, edit, measure and film the whole StyleGAN line."""
 
 
+app.command()(demo)
+app.command()(train)
+app.command()(generate)
+app.command()(sample)
 app.add_typer(data.app, name="data")
+app.command()(info)
+app.command()(arch)

@@ -1,4 +1,4 @@
-"""Errors that a user can act on: one line that says what was given and what is allowed, one hint with what to type next.
+"""Errors that a user can act on: a line that says what was given and what is allowed, a hint with what to type next.
 
 The library raises these; `sgcli.__main__` prints them and turns them into an exit status. A programmer's mistake stays
 an ordinary exception with its traceback.

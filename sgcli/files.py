@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +18,17 @@ from sgcli.errors import SgError
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success rename it to `path`, on any failure remove it.
 
-    Missing parent folders are created. Raises SgError with a remedy where the folder cannot be written or the disk is full.
+    Missing parent folders are created; what is no ordinary file (/dev/null) is yielded itself. Raises SgError with a
+    remedy where the folder cannot be written or the disk is full.
     """
     path = Path(path)
     with explain_os_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise SgError(f"{path}: is a folder, a file was expected", f"name a file in it, such as -o {path / 'out'}")
+        if path.exists() and not path.is_file():  # a device or a named pipe: nothing to rename over
+            yield path
+            return
         fd, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
         os.close(fd)
         temporary = Path(name)
@@ -33,6 +38,28 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; on success rename it to `path`, on any failure remove it.
+
+    Missing parent folders are created. Raises SgError where `path` already holds something.
+    """
+    path = Path(path)
+    with explain_os_error(path):
+        if path.exists() and not path.is_dir():
+            raise SgError(f"{path}: is a file, a folder was expected", "choose a name that is not taken")
+        if path.is_dir() and any(path.iterdir()):
+            raise SgError(f"{path}: the folder is not empty", "choose a name that is not taken")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            os.replace(temporary, path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:
@@ -79,7 +106,9 @@ def explain_os_error(path: str | os.PathLike) -> Iterator[None]:
         if error.errno == errno.ENOSPC:
             raise SgError(f"{path}: the disk is full", "free some space, or write to another disk") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise SgError(f"{path}: cannot be written ({error.strerror})", "choose a folder that you may write to") from error
+            raise SgError(
+                f"{path}: cannot be written ({error.strerror})", "choose a folder that you may write to"
+            ) from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
             raise SgError(f"{path}: a file stands where a folder is needed", "choose another folder") from error
         if error.errno == errno.ENOENT:

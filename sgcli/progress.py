@@ -6,9 +6,10 @@ then elsewhere. `set_quiet(True)` (the option --quiet) silences notices and bars
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -93,3 +94,28 @@ def format_seconds(seconds: float) -> str:
     if seconds < 86400:
         return f"{seconds // 3600}h{seconds % 3600 // 60:02d}m"
     return f"{seconds // 86400}d{seconds % 86400 // 3600:02d}h"
+
+
+class LiveLine:
+    """One line on a terminal that is rewritten as work goes on; nothing where stderr is not a terminal."""
+
+    SPACING_SECONDS = 0.5
+
+    def __init__(self) -> None:
+        self._enabled = sys.stderr.isatty() and not _quiet
+        self._last = 0.0
+        self._shown = False
+
+    def show(self, describe: Callable[[], str]) -> None:
+        """Rewrite the line, at most twice a second; `describe` is called only then."""
+        now = time.monotonic()
+        if self._enabled and now - self._last >= self.SPACING_SECONDS:
+            self._last, self._shown = now, True
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\033[K{describe()[:width]}", end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Remove the line, before something else is printed."""
+        if self._shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            self._shown = False

@@ -74,7 +74,7 @@ def repair_command(path: str | os.PathLike, size: int, kinds: Iterable[str], lab
     if "bad-annotations" in (kinds := set(kinds)):
         options = []  # the option that drops the annotations takes its place
     options += [kind.options for name, kind in KINDS.items() if name in kinds and kind.options]
-    target = f"{Path(path).resolve().stem or 'data'}-{size}.zip"
+    target = f"{dataset_name(path)}-{size}.zip"
     words = ["sg data pack", quote(path), quote(target), f"--size {size}", *dict.fromkeys(options)]
     return " ".join(words)
 
@@ -82,7 +82,7 @@ def repair_command(path: str | os.PathLike, size: int, kinds: Iterable[str], lab
 def report_lines(
     faults: Sequence[Fault], path: str | os.PathLike, size: int, labels: str = "auto", limit: int | None = None
 ) -> list[str]:
-    """A paragraph per kind of fault: how many, which files (at most `limit` of them), and the command that repairs them.
+    """A paragraph per kind of fault: how many, which files (at most `limit`), and the command that repairs them.
 
     With a `limit` the repair commands are left to the caller, whose hint names one for all kinds.
     """
@@ -97,7 +97,14 @@ def report_lines(
             lines.append(f"  repair: {repair_command(path, size, [kind], labels)}")
         elif len(of_kind) > limit:
             lines.append(f"  ... and {len(of_kind) - limit} more: {check_command(path, labels)}")
+    if limit is None and len(kinds := {fault.kind for fault in faults}) > 1:
+        lines.append(f"repair everything: {repair_command(path, size, kinds, labels)}")
     return lines
+
+
+def dataset_name(path: str | os.PathLike) -> str:
+    """What a data set is called: the name of its folder, or of its zip without the suffix."""
+    return Path(path).resolve().name.removesuffix(".zip") or "data"
 
 
 def check_command(path: str | os.PathLike, labels: str = "auto") -> str:

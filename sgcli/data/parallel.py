@@ -17,9 +17,9 @@ MAX_THREADS = 8
 def map_in_threads(function: Callable[[A], B], items: Iterable[A], batch: int = 1) -> Iterator[B]:
     """Yield `function(item)` for each item, in order. `batch` items make one task, for work that is short.
 
-    Only a few tasks run ahead of the reader, so results do not pile up; what has not begun is dropped when the reader stops.
+    Only a few tasks run ahead of the reader, so results do not pile up; when the reader stops, the rest is dropped.
     """
-    num_threads = min(MAX_THREADS, len(os.sched_getaffinity(0)))
+    num_threads = min(MAX_THREADS, os.cpu_count() or 1)
     remaining = iter(items)
     tasks: deque[Future[list[B]]] = deque()
     pool = ThreadPoolExecutor(num_threads)

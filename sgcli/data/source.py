@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -10,12 +11,12 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from sgcli.data.faults import DATASET_JSON, Fault, UnreadableFile
+from sgcli.data.faults import DATASET_JSON, Fault, UnreadableFile, quote
 from sgcli.errors import FormatError, SgError
-from sgcli.files import explain_os_error
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 MAX_FILE_BYTES = 1 << 30  # no image of a training set is larger; a zip entry that claims to be is a decompression bomb
@@ -80,11 +81,11 @@ class Source(ABC):
 
 
 class FolderSource(Source):
-    """Images in a folder and its subfolders. Links to files inside the folder are followed, links to folders are not."""
+    """Images in a folder and its subfolders. Links to files inside it are followed, links to folders are not."""
 
     def _list(self) -> None:
         self._root = self.path.resolve()
-        with explain_os_error(self.path):
+        with _explain_unreadable(self.path):
             os.listdir(self._root)  # os.walk would pass over a folder that may not be read
         for folder, subfolders, files in os.walk(self._root, onerror=self._note_unreadable):
             relative = Path(folder).relative_to(self._root)
@@ -114,7 +115,7 @@ class FolderSource(Source):
 
     def _note_unreadable(self, error: OSError) -> None:
         name = Path(error.filename).relative_to(self._root).as_posix()
-        self.faults.append(Fault("unreadable", name, error.strerror))
+        self.faults.append(Fault("unreadable", name, error.strerror or str(error)))
 
     def read(self, name: str) -> bytes:
         if self.entries[name].size > MAX_FILE_BYTES:
@@ -145,7 +146,7 @@ class ZipSource(Source):
 
     def _open(self) -> None:
         try:
-            with explain_os_error(self.path):
+            with _explain_unreadable(self.path):
                 self._zip = zipfile.ZipFile(self.path)
         except SgError:
             raise
@@ -172,9 +173,6 @@ class ZipSource(Source):
         status = self.path.stat()  # damage inside the file would leave the checksums in its directory as they were
         return _digest([str(self.path.resolve()), status.st_size, status.st_mtime_ns])
 
-    def __getstate__(self) -> dict:
-        return {key: value for key, value in self.__dict__.items() if key not in ("_zip", "_lock")} | {"_owner": None}
-
 
 def open_source(path: str | os.PathLike) -> Source:
     """Open a folder or a zip file of images. Raises SgError where it is neither, is missing, or holds no images."""
@@ -183,12 +181,22 @@ def open_source(path: str | os.PathLike) -> Source:
         return FolderSource(path)
     if path.is_file():
         return ZipSource(path)
-    raise SgError(f"{path}: no such folder or zip file of images", "sg data synth toyfaces makes a data set to try")
+    raise SgError(f"{path}: no such folder or zip file of images", "sg data synth faces.zip makes a data set to try")
 
 
 def is_image_name(name: str) -> bool:
     """Whether a file of this name is taken for an image."""
     return name.lower().endswith(EXTENSIONS)
+
+
+@contextlib.contextmanager
+def _explain_unreadable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SgError(
+            f"{path}: cannot be read ({error.strerror})", f"see who may read it: ls -ld {quote(path)}"
+        ) from error
 
 
 def _is_ignored(part: str) -> bool:

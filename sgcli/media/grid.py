@@ -55,8 +55,8 @@ def make_table(
 ) -> np.ndarray:
     """Pictures in rows, with captions above the columns and left of the rows -> uint8 `[3, H, W]`.
 
-    `cells`: rows of uint8 `[C, H, W]` of one size, or None for an empty place; rows may be of different lengths. Columns
-    are as wide as their captions need. Raises ValueError without any picture, or where sizes differ.
+    `cells`: rows of uint8 `[C, H, W]` of one size, or None for an empty place; rows may be of different lengths.
+    Columns are as wide as their captions need. Raises ValueError without any picture, or where sizes differ.
     """
     pictures = [[None if cell is None else to_pil(cell) for cell in row] for row in cells]
     width, height = _common_size(pictures)
@@ -64,29 +64,30 @@ def make_table(
     background, ink = DARK_PAPER if dark else WHITE_PAPER
 
     size = min(max(height // 9, 12), 30)  # of the captions, in pixels
+    title_size = size * 4 // 3
     gap = max(2, min(width, height) // 24)
     margin = size
-    pitch_x = gap + max([width, *(text_size(caption, size)[0] + gap for caption in column_captions)])
-    pitch_y = gap + max([height, *(text_size(caption, size)[1] for caption in row_captions)])
-    left = margin + max([0, *(text_size(caption, size)[0] + size // 2 for caption in row_captions)])
-    title_height = text_size(title, size * 4 // 3)[1] + size // 2 if title else 0
-    top = margin + title_height + max([0, *(text_size(caption, size)[1] + size // 4 for caption in column_captions)])
-    right = left + pitch_x * num_columns - gap
-    right = max(right, margin + text_size(title, size * 4 // 3)[0])
+    cell_width = max(width, gap + _extent(column_captions, size)[0])
+    cell_height = max(height, _extent(row_captions, size)[1])
+    pitch_x, pitch_y = cell_width + gap, cell_height + gap
+    left = margin + (_extent(row_captions, size)[0] + size // 2 if row_captions else 0)
+    top = margin + (_extent([title], title_size)[1] + size // 2 if title else 0)
+    top += _extent(column_captions, size)[1] + size // 4 if column_captions else 0
+    right = max(left + pitch_x * num_columns - gap, margin + _extent([title], title_size)[0])
 
     table = Image.new("RGB", (right + margin, top + pitch_y * len(pictures) - gap + margin), background)
-    draw_text(table, (margin, margin), title, size * 4 // 3, ink)
+    draw_text(table, (margin, margin), title, title_size, ink)
     for column, caption in enumerate(column_captions):
-        middle = left + column * pitch_x + (pitch_x - gap) / 2
+        middle = left + column * pitch_x + cell_width / 2
         draw_text(table, (middle, top - size // 4), caption, size, ink, "md")
     for row, caption in enumerate(row_captions):
-        middle = top + row * pitch_y + (pitch_y - gap) / 2
+        middle = top + row * pitch_y + cell_height / 2
         draw_text(table, (left - size // 2, middle), caption, size, ink, "rm")
     for row, some in enumerate(pictures):
         for column, picture in enumerate(some):
             if picture is not None:
-                x = left + column * pitch_x + (pitch_x - gap - width) // 2
-                y = top + row * pitch_y + (pitch_y - gap - height) // 2
+                x = left + column * pitch_x + (cell_width - width) // 2
+                y = top + row * pitch_y + (cell_height - height) // 2
                 table.paste(picture, (x, y), picture if picture.mode == "RGBA" else None)
     return from_pil(table)
 
@@ -96,3 +97,9 @@ def _common_size(pictures: Sequence[Sequence[Image.Image | None]]) -> tuple[int,
     if len(sizes) != 1:
         raise ValueError(f"a table needs pictures of one size, got {sorted(sizes) or 'none'}")
     return sizes.pop()
+
+
+def _extent(captions: Sequence[str], size: int) -> tuple[int, int]:
+    """Width and height that hold any of the captions."""
+    widths, heights = zip((0, 0), *(text_size(caption, size) for caption in captions), strict=True)
+    return max(widths), max(heights)

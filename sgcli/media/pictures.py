@@ -62,7 +62,7 @@ def from_pil(image: Image.Image) -> np.ndarray:
 
 
 def encode_png(image: Pixels, text: Mapping[str, str] | None = None) -> bytes:
-    """PNG file of a picture as `to_pil` takes it. `text`: notes kept in the file, keyword (Latin-1, to 79 letters) to value."""
+    """PNG file of a picture as `to_pil` takes it. `text`: notes kept in the file, by keyword (to 79 letters)."""
     info = PngImagePlugin.PngInfo()
     for keyword, value in (text or {}).items():
         info.add_text(keyword, value)

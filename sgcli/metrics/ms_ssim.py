@@ -1,7 +1,7 @@
-"""Multi-scale structural similarity (MS-SSIM), and its mean over pairs of one set as a measure of how little that varies.
+"""Multi-scale structural similarity (MS-SSIM), and its mean over pairs of one set: the higher, the less the set varies.
 
-Wang et al. 2003, "Multiscale structural similarity for image quality assessment"; as a measure of diversity, Odena et al.
-2017 and Karras et al. 2018, section 5.
+Wang et al. 2003, "Multiscale structural similarity for image quality assessment"; for diversity, Odena et al. 2017 and
+Karras et al. 2018, section 5.
 """
 
 from __future__ import annotations
@@ -56,13 +56,14 @@ def _check_sides(images: torch.Tensor) -> None:
 
 
 def _ms_ssim(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Float32 `[N, 3, H, W]` twice -> `[N]`: contrast of the first four scales times similarity of the last, weighted."""
+    """Float32 `[N, 3, H, W]` twice -> `[N]`: contrast of the first four scales times similarity of the last."""
     result = torch.ones(len(a), device=a.device)
     for scale, weight in enumerate(SCALE_WEIGHTS, start=1):
+        if scale > 1:
+            a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
         similarity, contrast = _ssim(a, b)
         factor = similarity if scale == len(SCALE_WEIGHTS) else contrast
         result *= factor.clamp(min=0) ** weight
-        a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
     return result
 
 

@@ -27,8 +27,9 @@ def as_rgb(images: torch.Tensor) -> torch.Tensor:
 
 
 def filter_separably(images: torch.Tensor, taps: torch.Tensor) -> torch.Tensor:
-    """Filter rows and columns of `[N, C, H, W]` with symmetric `taps` `[K]`, where they fit: `[N, C, H - K + 1, W - K + 1]`."""
-    planes = images.reshape(1, -1, *images.shape[2:])  # one picture of N·C channels: the fast case of a depthwise convolution
+    """Filter rows and columns of `[N, C, H, W]` with symmetric `taps` `[K]` -> `[N, C, H - K + 1, W - K + 1]`."""
+    # As N·C channels of one picture: a depthwise convolution is many times faster this way on a CPU.
+    planes = images.reshape(1, -1, *images.shape[2:])
     num_planes = planes.shape[1]
     planes = F.conv2d(planes, taps.expand(num_planes, 1, 1, -1), groups=num_planes)
     planes = F.conv2d(planes, taps.unsqueeze(1).expand(num_planes, 1, -1, 1), groups=num_planes)

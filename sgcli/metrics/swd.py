@@ -1,7 +1,7 @@
 """Sliced Wasserstein distance between two sets of pictures (SWD).
 
-Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and Variation", section 5: compares the
-statistics of local patches, level by level of a Laplacian pyramid. It needs no trained network.
+Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and Variation", section 5: compares
+the statistics of local patches, level by level of a Laplacian pyramid. It needs no trained network.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ MIN_RESOLUTION = 16  # side of the pyramid's last level
 PATCH_SIZE = 7
 PATCHES_PER_IMAGE = 128
 NUM_DIRECTIONS = 4 * 128  # the paper's four repeats of 128: their average is the average over all
+FLAT = 1e-3  # deviation, of 255, that rounding alone can make
 DIRECTIONS_AT_ONCE = 16  # bounds the memory of the projections, as
 IMAGES_AT_ONCE = 256  # does of the pyramid
 
@@ -26,9 +27,9 @@ IMAGES_AT_ONCE = 256  # does of the pyramid
 def sliced_wasserstein(real: torch.Tensor, fake: torch.Tensor, *, seed: int) -> tuple[dict[int, float], float]:
     """Distance x 1e3 for each level's resolution, finest first, and the mean over levels.
 
-    `real` and `fake`: `[N, C, R, R]`, uint8 or float in 0…255, R a power of two from 16; as many of each (the paper takes
-    16,384). They are read a few at a time, so tensors over memory-mapped arrays will do. Greyscale counts as three equal
-    channels, alpha is left out.
+    `real` and `fake`: `[N, C, R, R]`, uint8 or float in 0…255, R a power of two from 16; as many of each (the paper
+    takes 16,384). They are read a few at a time, so tensors over memory-mapped arrays will do. Greyscale counts as
+    three equal channels, alpha is left out.
 
     Every draw follows from `seed` alone. Both sets are cut at the same places, so that the distance is symmetric and
     that of a set to itself is 0. A finite set has a distance above 0 to others like it: see `noise_floor`.
@@ -44,9 +45,7 @@ def sliced_wasserstein(real: torch.Tensor, fake: torch.Tensor, *, seed: int) -> 
         shape = (len(real), PATCHES_PER_IMAGE)
         corners = torch.randint(resolution - PATCH_SIZE + 1, (2, *shape), generator=generator).to(real.device)
         directions = F.normalize(torch.randn(NUM_DIRECTIONS, 3 * PATCH_SIZE**2, generator=generator)).to(real.device)
-        real_patches, real = _describe_level(real, corners)
-        fake_patches, fake = _describe_level(fake, corners)
-        levels[resolution] = 1e3 * _mean_wasserstein(real_patches, fake_patches, directions)
+        levels[resolution], real, fake = _measure_level(real, fake, corners, directions)
         if resolution == MIN_RESOLUTION:
             return levels, fmean(levels.values())
 
@@ -65,7 +64,7 @@ def noise_floor(images: torch.Tensor, *, seed: int) -> tuple[dict[int, float], f
 
 
 def laplacian_pyramid(images: torch.Tensor) -> list[torch.Tensor]:
-    """Pictures `[N, C, R, R]` in 0…255 -> float32 bands `[N, 3, r, r]` for r = R, R/2, … 16; the last is the low-pass rest.
+    """Pictures `[N, C, R, R]` in 0…255 -> float32 bands `[N, 3, r, r]` for r = R, R/2, … 16; the last is what remains.
 
     Raises ValueError where R is not a power of two from 16.
     """
@@ -99,6 +98,15 @@ def _blur(images: torch.Tensor) -> torch.Tensor:
     return filter_separably(F.pad(images, (2, 2, 2, 2), mode="reflect"), taps)
 
 
+def _measure_level(
+    real: torch.Tensor, fake: torch.Tensor, corners: torch.Tensor, directions: torch.Tensor
+) -> tuple[float, torch.Tensor, torch.Tensor]:
+    """Distance x 1e3 at the pyramid's next level, and both sets at half the size."""
+    real_patches, real = _describe_level(real, corners)
+    fake_patches, fake = _describe_level(fake, corners)
+    return 1e3 * _mean_wasserstein(real_patches, fake_patches, directions), real, fake
+
+
 def _describe_level(images: torch.Tensor, corners: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The pyramid's next level: normalised patches `[N * 128, 147]` of its band, and the pictures at half the size.
 
@@ -127,11 +135,12 @@ def _chunks(total: int) -> Iterator[slice]:
 def _normalize_colours(patches: torch.Tensor) -> torch.Tensor:
     """Give each channel of `[M, 3, 7, 7]`, over all patches, mean 0 and deviation 1, in place. A flat one becomes 0."""
     deviation, mean = torch.std_mean(patches, dim=(0, 2, 3), keepdim=True, correction=0)
-    return patches.sub_(mean).div_(deviation.clamp(min=1e-6))
+    scale = torch.where(deviation > FLAT, 1 / deviation, 0)
+    return patches.sub_(mean).mul_(scale)
 
 
 def _mean_wasserstein(a: torch.Tensor, b: torch.Tensor, directions: torch.Tensor) -> float:
-    """Mean over unit `directions` `[K, 147]` of the 1-D Wasserstein distance of the projections of `[M, 147]` points."""
+    """Mean over unit `directions` `[K, 147]` of the 1-D Wasserstein distance between projected points `[M, 147]`."""
     distances = [
         (_sort(some @ a.T) - _sort(some @ b.T)).abs_().mean(dim=1) for some in directions.split(DIRECTIONS_AT_ONCE)
     ]
@@ -139,7 +148,7 @@ def _mean_wasserstein(a: torch.Tensor, b: torch.Tensor, directions: torch.Tensor
 
 
 def _sort(rows: torch.Tensor) -> torch.Tensor:
-    """Sort along the last axis. On a CPU NumPy's vectorised sort takes a quarter of PyTorch's time, which this metric feels."""
+    """Sort along the last axis. Sorting is most of the work, and NumPy's takes a quarter of PyTorch's time on a CPU."""
     if rows.device.type == "cpu":
         return torch.from_numpy(np.sort(rows.numpy(), axis=-1))
     return rows.sort(dim=-1).values

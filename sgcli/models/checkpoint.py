@@ -1,6 +1,6 @@
 """Model files: one `.safetensors` with tensors under `G_ema/`, `G/`, `D/` and everything else as JSON in its header.
 
-    header["sg"] = {"kind": "model", "format_version": 1, "arch": …, "networks": {"G": {"class": …, …}, "D": …}, "kimg": …, …}
+    header["sg"] = {"kind": "model", "format_version": 1, "arch": …, "networks": {"G": {"class": …}, "D": …}, "kimg": …}
 
 Opening a file reads data only; nothing in it is ever executed.
 """
@@ -8,6 +8,7 @@ Opening a file reads data only; nothing in it is ever executed.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from torch import nn
 from sgcli import __version__
 from sgcli.errors import FormatError, SgError, UsageError
 from sgcli.files import atomic_path, explain_os_error
+from sgcli.models.base import Generator
 from sgcli.models.registry import build_network
 from sgcli.progress import notice
 
@@ -54,6 +56,12 @@ class Model:
             raise FormatError(f"{self.path}: header and tensors do not fit together ({reason})") from error
         return network.eval().requires_grad_(False).to(device)
 
+    def load_generator(self, device: str | torch.device = "cpu") -> Generator:
+        """G_ema, the network that pictures are drawn from."""
+        network = self.load("G_ema", device)
+        assert isinstance(network, Generator)
+        return network
+
 
 def save_model(path: str | os.PathLike, networks: Mapping[str, nn.Module], header: Mapping[str, Any]) -> None:
     """Write `networks` (keys G_ema, G, D) with `header` to `path`, whole or not at all."""
@@ -80,7 +88,8 @@ def read_header(path: str | os.PathLike, kind: str = "model") -> dict[str, Any]:
             metadata = file.metadata() or {}
     except safetensors.SafetensorError as error:
         raise FormatError(
-            f"{path}: is not a model file ({str(error)[:100]})", "a model is a .safetensors file written by sg, or a run folder"
+            f"{path}: is not a model file ({str(error)[:100]})",
+            "a model is a .safetensors file written by sg, or a run folder",
         ) from error
     try:
         header = json.loads(metadata[HEADER_KEY])
@@ -88,7 +97,9 @@ def read_header(path: str | os.PathLike, kind: str = "model") -> dict[str, Any]:
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path}: a safetensors file, but not one written by sg") from error
     if version > FORMAT_VERSION:
-        raise FormatError(f"{path}: written by a newer sg ({header.get('sg_version')})", "update sg: pip install -U sgcli")
+        raise FormatError(
+            f"{path}: written by a newer sg ({header.get('sg_version')})", "update sg: pip install -U sgcli"
+        )
     if found != kind:
         raise FormatError(f"{path}: holds a {found}, a {kind} was wanted")
     return header
@@ -98,7 +109,7 @@ def read_tensors(path: str | os.PathLike, prefix: str | None = None) -> dict[str
     """The tensors under `prefix/` (None: all), names without it."""
     start = "" if prefix is None else f"{prefix}/"
     with safetensors.safe_open(path, framework="pt") as file:
-        return {name.removeprefix(start): file.get_tensor(name) for name in file.keys() if name.startswith(start)}
+        return {name.removeprefix(start): file.get_tensor(name) for name in file.keys() if name.startswith(start)}  # noqa: SIM118 (not a dict)
 
 
 def open_model(path: str | os.PathLike) -> Model:
@@ -118,7 +129,7 @@ def newest_model(run: str | os.PathLike) -> Path:
 
 
 def find_model(path: str | None) -> Model:
-    """What -m/--model means: the given file or run, else $SG_MODEL, else the newest model of the only run under ./runs."""
+    """What -m/--model means: the file or run, else $SG_MODEL, else the newest model of the only run under ./runs."""
     if path is None and (path := os.environ.get("SG_MODEL")):
         notice(f"model: {path} (from $SG_MODEL)")
     if path is not None:
@@ -129,5 +140,15 @@ def find_model(path: str | None) -> Model:
         notice(f"model: {model.path} (the only run here)")
         return model
     if runs:
-        raise UsageError(f"no model named, and ./runs holds several: {', '.join(run.name for run in runs)}", f"-m {runs[-1]}")
-    raise UsageError("no model named, and there is no run under ./runs", "-m FILE.safetensors or -m RUN, or set SG_MODEL")
+        raise UsageError(
+            f"no model named, and ./runs holds several: {', '.join(run.name for run in runs)}", f"-m {runs[-1]}"
+        )
+    raise UsageError(
+        "no model named, and there is no run under ./runs", "-m FILE.safetensors or -m RUN, or set SG_MODEL"
+    )
+
+
+def read_shapes(path: str | os.PathLike) -> dict[str, int]:
+    """Number of values of every tensor in a file, by name, without reading them."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        return {name: math.prod(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a dict)

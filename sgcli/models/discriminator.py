@@ -18,6 +18,8 @@ from sgcli.ops.upfirdn2d import downsample2d
 class DiscriminatorBlock(nn.Module):
     """One resolution: two convolutions, the second halving it (spec §2.1)."""
 
+    resample_filter: torch.Tensor
+
     def __init__(
         self,
         channels: int,                 # C_r
@@ -149,7 +151,13 @@ class Discriminator(nn.Module):
         cmap_dim = 0 if c_dim == 0 else channels[4] if cmap_dim is None else cmap_dim
         if c_dim > 0:
             self.mapping = MappingNetwork(
-                0, c_dim, cmap_dim, None, num_layers=mapping_layers, lr_multiplier=mapping_lr_multiplier, w_avg_beta=None
+                0,
+                c_dim,
+                cmap_dim,
+                None,
+                num_layers=mapping_layers,
+                lr_multiplier=mapping_lr_multiplier,
+                w_avg_beta=None,
             )
         self.b4 = DiscriminatorEpilogue(
             channels[4],

@@ -37,7 +37,7 @@ class FullyConnectedLayer(nn.Module):
         out_features: int,
         bias: bool = True,
         activation: str = "linear",   # a key of ops.bias_act.ACTIVATIONS
-        lr_multiplier: float = 1.0,   # m: parameters are stored 1/m times larger, so that Adam moves them m times slower
+        lr_multiplier: float = 1.0,   # m: parameters are stored 1/m times larger, so Adam moves them slower
         bias_init: float = 0.0,       # effective value
         weight_init: float = 1.0,     # standard deviation of the effective weight · √in
     ):  # fmt: skip
@@ -58,6 +58,8 @@ class FullyConnectedLayer(nn.Module):
 
 class Conv2dLayer(nn.Module):
     """Convolution with runtime weight scale 1/√(I·K²), FIR resampling, bias, activation, gain and clamp."""
+
+    resample_filter: torch.Tensor
 
     def __init__(
         self,
@@ -83,7 +85,13 @@ class Conv2dLayer(nn.Module):
         weight = (self.weight * self.weight_gain).to(x.dtype)
         # Stored kernels of upsampling layers are true convolutions, all others correlations (spec §1.6).
         x = conv2d_resample(
-            x, weight, f=self.resample_filter, up=self.up, down=self.down, padding=self.padding, flip_weight=self.up == 1
+            x,
+            weight,
+            f=self.resample_filter,
+            up=self.up,
+            down=self.down,
+            padding=self.padding,
+            flip_weight=self.up == 1,
         )
         bias = None if self.bias is None else self.bias.to(x.dtype)
         clamp = None if self.conv_clamp is None else self.conv_clamp * gain
@@ -92,6 +100,8 @@ class Conv2dLayer(nn.Module):
 
 class MappingNetwork(nn.Module):
     """z (and label) to w: normalise, embed, `num_layers` fully connected layers, broadcast, truncate (spec §1.2)."""
+
+    w_avg: torch.Tensor  # [w_dim], moving average
 
     def __init__(
         self,
@@ -117,7 +127,9 @@ class MappingNetwork(nn.Module):
         if num_layers == 0 and features[0] != w_dim:
             raise ValueError(f"a mapping of 0 layers needs w_dim = {features[0]} (what enters it), not {w_dim}")
         for i in range(num_layers):
-            layer = FullyConnectedLayer(features[i], features[i + 1], activation=activation, lr_multiplier=lr_multiplier)
+            layer = FullyConnectedLayer(
+                features[i], features[i + 1], activation=activation, lr_multiplier=lr_multiplier
+            )
             setattr(self, f"fc{i}", layer)
         if num_ws is not None and w_avg_beta is not None:
             self.register_buffer("w_avg", torch.zeros(w_dim))

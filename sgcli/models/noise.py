@@ -31,17 +31,22 @@ def make_noise_maps(
         raise ValueError(f"noise: '{choice}' is unknown; random, const, none or a list of maps")
     if not choice:
         return []
-    given, wanted = [list(noise.shape[1:]) for noise in choice], [[1, layer.resolution, layer.resolution] for layer in layers]
+    given, wanted = (
+        [list(noise.shape[1:]) for noise in choice],
+        [[1, layer.resolution, layer.resolution] for layer in layers],
+    )
     if given != wanted:
         raise ValueError(f"noise: maps of sizes {given} given, {wanted} wanted")
     return list(choice)
 
 
 def random_noise_maps(layers: Sequence[NoiseLayer], generators: Sequence[torch.Generator]) -> list[torch.Tensor]:
-    """Fresh maps `[N, 1, r, r]`, image n's all drawn from `generators[n]`: they do not depend on the batch around it."""
+    """Fresh maps `[N, 1, r, r]`; image n's all come from `generators[n]`, whatever the batch around it."""
     sizes = [layer.resolution**2 for layer in layers]
     if not sizes:
         return []
     draws = [torch.randn(sum(sizes), generator=generator, device=generator.device) for generator in generators]
     flat = torch.stack(draws).split(sizes, dim=1)
-    return [maps.unflatten(1, (1, layer.resolution, layer.resolution)) for maps, layer in zip(flat, layers, strict=True)]
+    return [
+        maps.unflatten(1, (1, layer.resolution, layer.resolution)) for maps, layer in zip(flat, layers, strict=True)
+    ]

@@ -15,6 +15,7 @@ from torch import nn
 
 from sgcli.errors import UsageError
 from sgcli.models import discriminator, stylegan2
+from sgcli.models.base import Generator
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "stylegan2-g": stylegan2.Generator,
@@ -29,7 +30,7 @@ class Architecture:
     name: str
     below: str | None
     what: str
-    G: Mapping[str, Any] = field(default_factory=dict)         # "class" and constructor arguments
+    G: Mapping[str, Any] = field(default_factory=dict)  # "class" and constructor arguments
     D: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)  # fields of training.config.TrainingConfig
 
@@ -86,6 +87,14 @@ def resolve(name: str, tiny: bool = False) -> Preset:
         preset.G.update(TINY["G"])
         preset.D.update(TINY["D"])
     return preset
+
+
+def build_generator(specification: Mapping[str, Any]) -> Generator:
+    """`build_network` for what must be a generator."""
+    network = build_network(specification)
+    if not isinstance(network, Generator):
+        raise ValueError(f"network class '{specification['class']}' is not a generator")
+    return network
 
 
 def build_network(specification: Mapping[str, Any]) -> nn.Module:

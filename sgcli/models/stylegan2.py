@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from sgcli.models import base
 from sgcli.models.layers import Conv2dLayer, FullyConnectedLayer, MappingNetwork, resample_filter
-from sgcli.models.noise import NoiseChoice, make_noise_maps
+from sgcli.models.noise import NoiseChoice, NoiseLayer, make_noise_maps
 from sgcli.models.precision import block_dtype
 from sgcli.models.style_layers import StyleLayer
 from sgcli.ops.bias_act import bias_act
@@ -31,6 +32,9 @@ def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
 class SynthesisLayer(nn.Module):
     """Modulated 3x3 convolution, noise, bias, leaky ReLU, clamp (spec §1.4)."""
 
+    resample_filter: torch.Tensor
+    noise_const: torch.Tensor  # [r, r]
+
     def __init__(self, in_channels, out_channels, w_dim, resolution, up=1, use_noise=True, conv_clamp=None):
         super().__init__()
         self.resolution, self.up, self.use_noise, self.conv_clamp = resolution, up, use_noise, conv_clamp
@@ -46,7 +50,13 @@ class SynthesisLayer(nn.Module):
         """x `[N, in, r/up, r/up]`, w `[N, W]`, noise `[N|1, 1, r, r]` or None -> `[N, out, r, r]`."""
         styles = self.affine(w)
         x = modulated_conv2d(
-            x, self.weight, styles, up=self.up, padding=1, resample_filter=self.resample_filter, flip_weight=self.up == 1
+            x,
+            self.weight,
+            styles,
+            up=self.up,
+            padding=1,
+            resample_filter=self.resample_filter,
+            flip_weight=self.up == 1,
         )
         if self.use_noise and noise is not None:
             x = x + (noise * self.noise_strength).to(x.dtype)
@@ -72,7 +82,9 @@ class ToRGBLayer(nn.Module):
 
 
 class SynthesisBlock(nn.Module):
-    """One resolution: up to two synthesis layers, the picture so far, and a ToRGB layer where the architecture has one."""
+    """One resolution: up to two synthesis layers, the picture so far, and a ToRGB layer where there is one."""
+
+    resample_filter: torch.Tensor
 
     def __init__(
         self,
@@ -92,7 +104,7 @@ class SynthesisBlock(nn.Module):
         self.low_precision = low_precision
         self.precision = "auto"
         self.register_buffer("resample_filter", resample_filter())
-        layer = dict(w_dim=w_dim, resolution=resolution, use_noise=use_noise, conv_clamp=conv_clamp)
+        layer = {"w_dim": w_dim, "resolution": resolution, "use_noise": use_noise, "conv_clamp": conv_clamp}
         if in_channels == 0:
             self.const = nn.Parameter(torch.randn(out_channels, resolution, resolution))
         else:
@@ -142,8 +154,8 @@ class SynthesisBlock(nn.Module):
         return x, img
 
 
-class SynthesisNetwork(nn.Module):
-    """ws to pictures. Each block reads its window of ws; its ToRGB shares a w with the next block's conv0 (spec §1.4)."""
+class SynthesisNetwork(base.Synthesis):
+    """ws to pictures. Each block reads a window of ws; its ToRGB shares a w with the next block's conv0 (spec §1.4)."""
 
     def __init__(
         self,
@@ -185,13 +197,11 @@ class SynthesisNetwork(nn.Module):
     def blocks(self) -> list[SynthesisBlock]:
         return [getattr(self, f"b{r}") for r in self.block_resolutions]
 
-    def noise_layers(self) -> list[SynthesisLayer]:
-        """The layers that take a noise map, from coarse to fine."""
-        layers = [layer for block in self.blocks() for layer in block.children() if isinstance(layer, SynthesisLayer)]
-        return [layer for layer in layers if layer.use_noise]
+    def noise_layers(self) -> list[NoiseLayer]:
+        layers = [layer for block in self.blocks() for layer in block.children()]
+        return [layer for layer in layers if isinstance(layer, SynthesisLayer) and layer.use_noise]
 
     def style_layers(self) -> list[StyleLayer]:
-        """What each of the num_ws styles controls."""
         convs = [
             StyleLayer(f"b{block.resolution}.{name}", block.resolution)
             for block in self.blocks()
@@ -201,10 +211,6 @@ class SynthesisNetwork(nn.Module):
         return [*convs, StyleLayer(f"b{self.img_resolution}.torgb", self.img_resolution)]
 
     def forward(self, ws: torch.Tensor, noise: NoiseChoice = "random") -> torch.Tensor:
-        """ws `[N, num_ws, W]` -> picture `[N, K, R, R]`, fp32, about [-1, 1], unclamped.
-
-        noise  "random" (fresh), "const" (the model's own maps), "none", or one map `[N|1, 1, r, r]` per noise layer.
-        """
         assert ws.ndim == 3 and ws.shape[1] == self.num_ws, f"ws is [N, {self.num_ws}, {self.w_dim}]"
         ws = ws.to(torch.float32)
         maps = make_noise_maps(self.noise_layers(), noise, ws.shape[0], ws.device)
@@ -220,7 +226,7 @@ class SynthesisNetwork(nn.Module):
         return img
 
 
-class Generator(nn.Module):
+class Generator(base.Generator):
     """StyleGAN2: `mapping(z, c) -> ws`, `synthesis(ws) -> picture`."""
 
     def __init__(
@@ -253,14 +259,3 @@ class Generator(nn.Module):
             lr_multiplier=lr_multiplier,
             w_avg_beta=w_avg_beta,
         )
-
-    def forward(
-        self,
-        z: torch.Tensor,
-        c: torch.Tensor | None = None,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-        noise: NoiseChoice = "random",
-    ) -> torch.Tensor:
-        """z `[N, z_dim]`, c `[N, c_dim]` -> picture `[N, K, R, R]`."""
-        return self.synthesis(self.mapping(z, c, truncation_psi, truncation_cutoff), noise=noise)

@@ -84,7 +84,12 @@ def filter2d(x: torch.Tensor, f: torch.Tensor | None, flip_filter: bool = False,
 
 
 def upsample2d(
-    x: torch.Tensor, f: torch.Tensor | None, up: Pair = 2, padding: Pair = 0, flip_filter: bool = False, gain: float = 1.0
+    x: torch.Tensor,
+    f: torch.Tensor | None,
+    up: Pair = 2,
+    padding: Pair = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
 ) -> torch.Tensor:
     """Enlarge `up` times (more with `padding`), keeping the mean brightness: the gain is up_x·up_y·gain."""
     up_x, up_y = _parse_pair(up, "up")
@@ -95,13 +100,23 @@ def upsample2d(
 
 
 def downsample2d(
-    x: torch.Tensor, f: torch.Tensor | None, down: Pair = 2, padding: Pair = 0, flip_filter: bool = False, gain: float = 1.0
+    x: torch.Tensor,
+    f: torch.Tensor | None,
+    down: Pair = 2,
+    padding: Pair = 0,
+    flip_filter: bool = False,
+    gain: float = 1.0,
 ) -> torch.Tensor:
     """Shrink `down` times after low-pass filtering with f."""
     down_x, down_y = _parse_pair(down, "down")
     x0, x1, y0, y1 = parse_padding(padding)
     fw, fh = filter_size(f)
-    padding = [x0 + (fw - down_x + 1) // 2, x1 + (fw - down_x) // 2, y0 + (fh - down_y + 1) // 2, y1 + (fh - down_y) // 2]
+    padding = [
+        x0 + (fw - down_x + 1) // 2,
+        x1 + (fw - down_x) // 2,
+        y0 + (fh - down_y + 1) // 2,
+        y1 + (fh - down_y) // 2,
+    ]
     return upfirdn2d(x, f, down=down, padding=padding, flip_filter=flip_filter, gain=gain)
 
 

@@ -85,4 +85,6 @@ def check_gradient_norms(network: torch.nn.Module, expected: dict[str, torch.Ten
     for name, norm in expected.items():
         gradient = parameters[name].grad
         actual = 0.0 if gradient is None else gradient.norm().item()
-        assert abs(actual - float(norm)) <= 2e-3 * float(norm) + 1e-6 * largest, f"{name}: {actual} against {float(norm)}"
+        assert abs(actual - float(norm)) <= 2e-3 * float(norm) + 1e-6 * largest, (
+            f"{name}: {actual} against {float(norm)}"
+        )

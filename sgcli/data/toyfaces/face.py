@@ -33,6 +33,43 @@ ATTRIBUTES = {
     "scarf": 0.4,
 }
 
+# Continuous parameters: those with an even distribution, lowest and highest; and bell-shaped ones, which are normal
+# with the given mean and standard deviation, cut at two deviations.
+EVEN = {
+    "face_width": (0.43, 0.53),
+    "face_height": (0.94, 1.08),
+    "jaw": (0.0, 1.0),
+    "ear_size": (0.09, 0.13),
+    "nose_size": (0.06, 0.1),
+    "mouth_width": (0.13, 0.19),
+    "mouth_mood": (-1.0, 1.0),
+    "eye_size": (0.11, 0.14),
+    "eye_roundness": (0.82, 1.08),
+    "eye_spacing": (0.42, 0.47),
+    "brow_height": (0.195, 0.235),
+    "hair_volume": (0.06, 0.15),
+    "parting": (-1.0, 1.0),
+    "hair_length": (0.0, 1.0),
+    "beard_length": (0.0, 1.0),
+    "frame_squareness": (0.0, 1.0),
+    "background_angle": (0.0, 360.0),
+    "light_x": (-1.0, 1.0),
+    "light_y": (0.2, 1.0),
+    "warmth": (-1.0, 1.0),
+}
+BELL = {
+    "shift_x": (0.0, 0.035),
+    "shift_y": (0.0, 0.025),
+    "scale": (1.0, 0.025),
+    "tilt": (0.0, 6.0),
+    "turn": (0.0, 14.0),
+    "nod": (0.0, 5.0),
+    "gaze_x": (0.0, 0.5),
+    "gaze_y": (0.0, 0.35),
+    "brow_slant": (0.0, 0.012),
+}
+_EVEN_TABLE, _BELL_TABLE = np.array([*EVEN.values()]), np.array([*BELL.values()])
+
 Combination = tuple[str, ...]
 
 
@@ -139,64 +176,30 @@ def _sample_attributes(rng: np.random.Generator) -> dict[str, bool]:
 
 
 def _sample_shape(rng: np.random.Generator) -> dict[str, float]:
-    def bell(scale: float) -> float:
-        """A normal deviate, cut at two standard deviations."""
-        return float(np.clip(rng.standard_normal(), -2, 2) * scale)
-
-    def between(low: float, high: float) -> float:
-        return float(rng.uniform(low, high))
-
-    return {
-        "shift_x": bell(0.035),
-        "shift_y": bell(0.025),
-        "scale": 1.0 + bell(0.025),
-        "tilt": bell(6.0),
-        "turn": bell(14.0),
-        "nod": bell(5.0),
-        "face_width": between(0.43, 0.53),
-        "face_height": between(0.94, 1.08),
-        "jaw": between(0.0, 1.0),
-        "ear_size": between(0.09, 0.13),
-        "nose_size": between(0.06, 0.1),
-        "mouth_width": between(0.13, 0.19),
-        "mouth_mood": between(-1.0, 1.0),
-        "eye_size": between(0.105, 0.135),
-        "eye_roundness": between(0.85, 1.15),
-        "eye_spacing": between(0.42, 0.47),
-        "gaze_x": bell(0.5),
-        "gaze_y": bell(0.35),
-        "brow_height": between(0.17, 0.22),
-        "brow_slant": bell(0.012),
-        "hair_volume": between(0.06, 0.15),
-        "parting": between(-1.0, 1.0),
-        "hair_length": between(0.0, 1.0),
-        "beard_length": between(0.0, 1.0),
-        "frame_squareness": between(0.0, 1.0),
-        "background_angle": between(0.0, 360.0),
-        "light_x": between(-1.0, 1.0),
-        "light_y": between(0.2, 1.0),
-        "warmth": between(-1.0, 1.0),
-    }
+    even = rng.uniform(*_EVEN_TABLE.T)
+    mean, deviation = _BELL_TABLE.T
+    bell = mean + deviation * np.clip(rng.standard_normal(len(BELL)), -2, 2)
+    return dict(zip([*EVEN, *BELL], [*even.tolist(), *bell.tolist()], strict=True))
 
 
 def _sample_colours(rng: np.random.Generator) -> dict[str, Colour]:
-    """Colours that go together: cloth and accent take their hues from the background's, on the other side of the wheel."""
+    """Colours that go together: cloth and accent lie across the wheel of hues from the background."""
     skin = palette.ramp(palette.SKIN, rng.beta(1.1, 1.4))
     dyed = rng.random() < 0.15
     dye = palette.oklch(rng.uniform(0.5, 0.72), 0.14, rng.uniform(0.55, 1.1))
     natural = palette.ramp(palette.HAIR, rng.random())
     hue = rng.random()
-    bright = rng.uniform(0.68, 0.9)
+    bright = rng.uniform(0.78, 0.92)
     far_hue = hue + rng.uniform(-0.12, 0.12)
     cloth_hue, accent_hue, frame_hue = hue + rng.uniform([0.35, 0.2, 0.0], [0.65, 0.8, 1.0])
     return {
         "skin": skin,
         "hair": dye if dyed else natural,
         "iris": palette.ramp(palette.IRIS, rng.random()),
-        "lips": palette.mix(palette.shade(skin, 0.78), (0.82, 0.25, 0.3), rng.uniform(0.35, 0.6)),
+        "lips": palette.mix(palette.shade(skin, 0.78), (0.85, 0.25, 0.3), rng.uniform(0.45, 0.65)),
         "cloth": palette.oklch(rng.uniform(0.45, 0.65), rng.uniform(0.06, 0.13), cloth_hue),
-        "accent": palette.oklch(rng.uniform(0.55, 0.72), rng.uniform(0.1, 0.17), accent_hue),
+        "accent": palette.oklch(rng.uniform(0.6, 0.74), rng.uniform(0.11, 0.17), accent_hue),
         "frame": palette.oklch(rng.uniform(0.22, 0.45), rng.uniform(0.03, 0.12), frame_hue),
         "background": palette.oklch(bright, rng.uniform(0.04, 0.1), hue),
-        "background_far": palette.oklch(bright - rng.uniform(0.06, 0.2), rng.uniform(0.06, 0.12), far_hue),
+        "background_far": palette.oklch(bright - rng.uniform(0.03, 0.14), rng.uniform(0.05, 0.12), far_hue),
     }

@@ -1,0 +1,242 @@
+"""`sg train`: options to a configuration, and a run that trains it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+
+import typer
+
+from sgcli.commands import options
+from sgcli.errors import FormatError, UsageError
+from sgcli.files import explain_os_error
+from sgcli.progress import notice
+
+if TYPE_CHECKING:
+    from sgcli.data.dataset import ImageDataset
+    from sgcli.training.config import TrainingConfig
+    from sgcli.training.launch import Resumable
+    from sgcli.training.loop import Training
+
+NETWORKS, EXPERIMENTS = "Networks", "Experiments"
+
+# Options that say what is trained. They are recorded in config.json, and may come from --config.
+SETTINGS = (
+    "arch", "kimg", "batch", "batch_gpu", "gamma", "lr", "ema_kimg", "mirror", "cond", "labels", "max_images", "snap",
+    "keep_last", "tiny", "channels_base", "channels_max", "z_dim", "w_dim", "map_depth", "g_connection", "d_connection",
+    "seed", "precision",
+)  # fmt: skip
+# Names of the configuration that differ from those of the options.
+FIELDS = {"gamma": "r1_gamma", "snap": "snap_kimg", "map_depth": "mapping_layers", "channels_base": "channel_base",
+          "channels_max": "channel_max"}  # fmt: skip
+
+
+def train(
+    context: typer.Context,
+    data: Annotated[Path | None, typer.Argument(help="A folder or zip of square pictures.")] = None,
+    arch: Annotated[str | None, typer.Option(help="Architecture; `sg arch` lists them. Default: sg2.")] = None,
+    kimg: Annotated[float | None, typer.Option(min=0, help="Length, in thousands of real pictures shown.")] = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Pictures per step. Default: by resolution.")] = None,
+    batch_gpu: Annotated[
+        int | None, typer.Option(min=1, help="Pictures per micro-batch, if the batch is too large.")
+    ] = None,
+    gamma: Annotated[float | None, typer.Option(min=0, help="R1 weight. Default: 0.0002 r² / batch.")] = None,
+    lr: Annotated[float | None, typer.Option(min=0, help="Learning rate of G and D.")] = None,
+    ema_kimg: Annotated[float | None, typer.Option(min=0, help="Half-life of the moving average of G.")] = None,
+    mirror: Annotated[bool | None, typer.Option("--mirror", help="Also show every picture mirrored.")] = None,
+    cond: Annotated[
+        bool | None, typer.Option("--cond", help="Train a class-conditional model from the labels.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(metavar="auto|json|subfolders|none", help="Where labels come from.")
+    ] = None,
+    max_images: Annotated[int | None, typer.Option(min=1, help="Use a fixed random subset of the data.")] = None,
+    snap: Annotated[float | None, typer.Option(min=0.001, help="Spacing of snapshots, in kimg. Default: 200.")] = None,
+    keep_last: Annotated[int | None, typer.Option(min=1, help="Keep only the newest K models. Default: all.")] = None,
+    tiny: Annotated[
+        bool | None, typer.Option("--tiny", help="Narrow networks for a CPU.", rich_help_panel=NETWORKS)
+    ] = None,
+    channels_base: Annotated[
+        int | None, typer.Option(min=8, rich_help_panel=NETWORKS, help="Channels x resolution.")
+    ] = None,
+    channels_max: Annotated[int | None, typer.Option(min=1, rich_help_panel=NETWORKS, help="Most channels.")] = None,
+    z_dim: Annotated[int | None, typer.Option(min=1, rich_help_panel=NETWORKS, help="Width of Z.")] = None,
+    w_dim: Annotated[int | None, typer.Option(min=1, rich_help_panel=NETWORKS, help="Width of W.")] = None,
+    map_depth: Annotated[int | None, typer.Option(min=0, rich_help_panel=NETWORKS, help="Mapping layers.")] = None,
+    g_connection: Annotated[
+        str | None, typer.Option(metavar="orig|skip|resnet", rich_help_panel=NETWORKS, help="How G's blocks connect.")
+    ] = None,
+    d_connection: Annotated[
+        str | None, typer.Option(metavar="orig|skip|resnet", rich_help_panel=NETWORKS, help="How D's blocks connect.")
+    ] = None,
+    outdir: Annotated[Path, typer.Option(rich_help_panel=EXPERIMENTS, help="Where runs go.")] = Path("runs"),
+    name: Annotated[str | None, typer.Option(rich_help_panel=EXPERIMENTS, help="Name of the run.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(rich_help_panel=EXPERIMENTS, help="JSON file of options; those typed here win.")
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN|auto",
+            rich_help_panel=EXPERIMENTS,
+            help="Go on with a run; auto: the newest of this name, if any.",
+        ),
+    ] = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", rich_help_panel=EXPERIMENTS, help="Start from the weights of a model that fit."),
+    ] = None,
+    skip_existing: Annotated[
+        bool,
+        typer.Option(
+            "--skip-existing", rich_help_panel=EXPERIMENTS, help="Do nothing if a run of this name is finished."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", rich_help_panel=EXPERIMENTS, help="Print the configuration and what it will cost."),
+    ] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random. Default: 0.")] = None,
+    device: options.Device = "auto",
+    precision: Annotated[
+        str | None, typer.Option(metavar="fp32|bf16|fp16|auto", help="Number type of the networks.")
+    ] = None,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train a model; the run's folder is printed on stdout.
+
+    sg train faces.zip --arch sg2 --tiny --kimg 500
+
+    sg train --resume runs/00000-sg2-faces
+
+    for g in 0.5 2 8; do sg train faces.zip --gamma $g --kimg 500 --name gamma-$g --skip-existing; done
+    """
+    typed = {key: value for key, value in context.params.items() if key in SETTINGS and value is not None}
+    settings = {**(settings_from_file(config) if config else {}), **typed}
+
+    from sgcli.models.checkpoint import open_model
+    from sgcli.training.launch import Resumable, find_resumable, launch
+
+    going_on = Resumable.open(resume) if resume not in (None, "auto") else None
+    if going_on is not None:
+        data = data or Path(going_on.config.data["path"])
+    if data is None:
+        hint = "sg train faces.zip, or invent some: sg data synth faces.zip"
+        raise UsageError("DATA is missing: a folder or zip of pictures", hint)
+    recorded = going_on.config.options if going_on is not None else {}
+    dataset, resolved = resolve(data, {**recorded, **settings})
+    name = name or f"{settings.get('arch', 'sg2')}-{dataset.name}"
+    if resume == "auto" and (going_on := find_resumable(outdir, name)) is not None:
+        dataset, resolved = resolve(data, {**going_on.config.options, **settings})
+    if going_on is not None:
+        resolved = config_to_resume(going_on, resolved, settings)
+
+    earlier = find_resumable(outdir, name) if skip_existing else going_on
+    if earlier is not None and earlier.is_finished() and earlier.config.kimg >= resolved.kimg:
+        notice(f"{earlier.run.path}: finished at {earlier.config.kimg:g} kimg, nothing to do")
+        print(earlier.run.path)
+        return
+    if dry_run:
+        print_plan(resolved, options.resolve_device(device))
+        return
+    launch(
+        resolved,
+        dataset,
+        options.resolve_device(device),
+        outdir=outdir,
+        name=name,
+        resume=going_on,
+        init_from=open_model(init_from) if init_from else None,
+        on_start=announce,
+    )
+
+
+def resolve(data: Path, settings: dict[str, Any]) -> tuple[ImageDataset, TrainingConfig]:
+    """Open the data set as `settings` want it, and fill in everything that they leave open."""
+    from sgcli.data.dataset import open_dataset
+    from sgcli.training.config import resolve_config
+
+    choice = {key: settings[key] for key in ("labels", "max_images", "mirror", "seed") if key in settings}
+    dataset = open_dataset(data, **choice)
+    if settings.get("cond") and dataset.label_dim == 0:
+        raise UsageError(
+            f"--cond: {data} has no labels", "add labels to its dataset.json, or sort it: --labels subfolders"
+        )
+    kept_apart = ("arch", "tiny", "cond", "labels", "max_images", "mirror")
+    fields = {FIELDS.get(key, key): value for key, value in settings.items() if key not in kept_apart}
+    config = resolve_config(
+        settings.get("arch", "sg2"),
+        {**dataset.describe(), "path": str(data.absolute())},
+        fields,
+        tiny=settings.get("tiny", False),
+        conditional=settings.get("cond", False),
+    )
+    config.options = settings
+    return dataset, config
+
+
+def config_to_resume(going_on: Resumable, resolved: TrainingConfig, settings: dict[str, Any]) -> TrainingConfig:
+    """The run's own configuration, with what may change taken from the options typed now."""
+    from sgcli.training.config import FREE_ON_RESUME
+
+    going_on.check_same(resolved)
+    free = {FIELDS.get(key, key): value for key, value in settings.items() if FIELDS.get(key, key) in FREE_ON_RESUME}
+    return dataclasses.replace(going_on.config, data=resolved.data, options=resolved.options, **free)
+
+
+def settings_from_file(path: Path) -> dict[str, Any]:
+    """Options from a JSON file: {"batch": 16, …}, or the config.json of a run, whose options are taken."""
+    try:
+        with explain_os_error(path):
+            content = json.loads(path.read_text())
+    except ValueError as error:
+        raise FormatError(
+            f"--config {path}: is not JSON ({error})", '{"arch": "sg2", "kimg": 500, "gamma": 0.5}'
+        ) from error
+    content = content.get("options", content) if isinstance(content, dict) else content
+    if not isinstance(content, dict):
+        raise FormatError(f"--config {path}: holds a {type(content).__name__}", '{"arch": "sg2", "kimg": 500}')
+    types = get_type_hints(train)
+    settings = {}
+    for key, value in content.items():
+        name = key.replace("-", "_")
+        if name not in SETTINGS:
+            raise UsageError(f"--config {path}: '{key}' is not a setting; one of {', '.join(SETTINGS)}")
+        wanted = [kind for kind in get_args(types[name]) if kind is not NoneType]
+        if float in wanted:
+            wanted.append(int)
+        if type(value) not in wanted:
+            raise UsageError(f"--config {path}: {key} is {value!r}, where a {wanted[0].__name__} was expected")
+        settings[name] = value
+    return settings
+
+
+def announce(training: Training) -> None:
+    """Print the run's folder, the only output, and say on stderr what is about to happen."""
+    config = training.config
+    gamma = f"gamma {config.r1_gamma:g}" + ("" if "gamma" in config.options else " (0.0002 r² / batch)")
+    notice(
+        f"{config.arch} on {config.data['name']}: {len(training.dataset)} pictures of {config.data['resolution']}², "
+        f"{config.kimg:g} kimg, batch {config.batch}, {gamma}, on {training.device}"
+    )
+    print(training.run.path, flush=True)
+
+
+def print_plan(config: TrainingConfig, device: Any) -> None:
+    """--dry-run: a table on a terminal, one JSON object elsewhere."""
+    from sgcli.training.estimate import estimate
+
+    cost = dataclasses.asdict(estimate(config, device))
+    plan = dataclasses.asdict(config)
+    if not sys.stdout.isatty():
+        print(json.dumps({"config": plan, "estimate": cost}))
+        return
+    print(json.dumps(plan, indent=2))
+    print(f"parameters  G {cost['g_parameters']:,}, D {cost['d_parameters']:,}")
+    print(f"memory      about {cost['memory_gb']:.2g} GB")
+    print(f"disk        about {cost['disk_gb']:.2g} GB ({cost['snapshot_gb'] * 1000:.3g} MB per snapshot)")
+    print(f"time        about {cost['sec_per_kimg']:.2g} s/kimg, {cost['hours']:.2g} hours on {device}")

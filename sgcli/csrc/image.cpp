@@ -1,0 +1,155 @@
+#include "image.h"
+
+#include <algorithm>
+
+namespace sg {
+
+namespace {
+
+using torch::headeronly::BFloat16;
+using torch::headeronly::Half;
+
+constexpr int64_t kCacheBytes = 4 << 20;
+
+// Large images go to memory past the caches: a block's lines are far apart, and fetching each before writing it would
+// cost several times the write.
+bool streams(const Image& image) {
+  const int64_t size = image.dtype == ScalarType::Double ? 8 : 4;
+  return image.c * size % kRegisterBytes == 0 && image.n * image.c * image.h * image.w * size > kCacheBytes;
+}
+
+// Where a block's row begins and how many of its lanes are channels of the image.
+template <class S>
+struct Line {
+  S* start;
+  int lanes;
+  int64_t pitch, plane;  // elements from pixel to pixel and from channel to channel
+
+  Line(const Image& image, const Span& at) {
+    const int64_t c0 = at.block * kLanes;
+    lanes = static_cast<int>(std::min<int64_t>(kLanes, image.c - c0));
+    pitch = image.channels_last ? image.c : 1;
+    plane = image.channels_last ? 1 : image.h * image.w;
+    start = static_cast<S*>(image.data) + at.n * image.c * image.h * image.w + c0 * plane + (at.y * image.w + at.x0) * pitch;
+  }
+};
+
+template <class T, class S>
+void load_row(const Image& image, const Span& at, Block<T>* row) {
+  const Line<const S> line(image, at);
+  const int64_t width = at.x1 - at.x0;
+  if (image.channels_last) {
+    for (int64_t x = 0; x < width; x++) row[x] = load<T>(line.start + x * line.pitch, line.lanes);
+    return;
+  }
+  for (int64_t x = 0; x < width; x += kLanes) {
+    const int pixels = static_cast<int>(std::min<int64_t>(kLanes, width - x));
+    Block<T> square[kLanes] = {};
+    for (int l = 0; l < line.lanes; l++) square[l] = load<T>(line.start + l * line.plane + x, pixels);
+    transpose(square);
+    for (int i = 0; i < pixels; i++) row[x + i] = square[i];
+  }
+}
+
+template <class T, class S>
+void store_row(const Image& image, const Span& at, const Block<T>* row) {
+  const Line<S> line(image, at);
+  const int64_t width = at.x1 - at.x0;
+  if (image.channels_last) {
+    if (std::is_same_v<T, S> && line.lanes == kLanes && streams(image)) {
+      for (int64_t x = 0; x < width; x++) stream(line.start + x * line.pitch, row[x]);
+    } else {
+      for (int64_t x = 0; x < width; x++) store(line.start + x * line.pitch, row[x], line.lanes);
+    }
+    return;
+  }
+  for (int64_t x = 0; x < width; x += kLanes) {
+    const int pixels = static_cast<int>(std::min<int64_t>(kLanes, width - x));
+    Block<T> square[kLanes] = {};
+    for (int i = 0; i < pixels; i++) square[i] = row[x + i];
+    transpose(square);
+    for (int l = 0; l < line.lanes; l++) store(line.start + l * line.plane + x, square[l], pixels);
+  }
+}
+
+}  // namespace
+
+template <>
+LoadRow<double> row_loader(const Image&) {
+  return load_row<double, double>;
+}
+
+template <>
+LoadRow<float> row_loader(const Image& image) {
+  switch (image.dtype) {
+    case ScalarType::BFloat16: return load_row<float, BFloat16>;
+    case ScalarType::Half: return load_row<float, Half>;
+    default: return load_row<float, float>;
+  }
+}
+
+template <>
+StoreRow<double> row_storer(const Image&) {
+  return store_row<double, double>;
+}
+
+template <>
+StoreRow<float> row_storer(const Image& image) {
+  switch (image.dtype) {
+    case ScalarType::BFloat16: return store_row<float, BFloat16>;
+    case ScalarType::Half: return store_row<float, Half>;
+    default: return store_row<float, float>;
+  }
+}
+
+bool is_channels_last(const Tensor& x) {
+  if (x.dim() != 4 || x.is_contiguous()) return false;
+  int64_t expected = 1;
+  for (int d : {1, 3, 2, 0}) {
+    if (x.size(d) == 1) continue;
+    if (x.stride(d) != expected) return false;
+    expected *= x.size(d);
+  }
+  return true;
+}
+
+Tensor dense(const Tensor& x) {
+  return x.is_contiguous() || is_channels_last(x) ? x : torch::stable::contiguous(x);
+}
+
+Tensor like(const Tensor& v, const Tensor& y) {
+  STD_TORCH_CHECK(v.scalar_type() == y.scalar_type() && v.numel() == y.numel(), "v: shape and dtype of y wanted");
+  if (is_channels_last(y)) return is_channels_last(v) ? v : torch::stable::contiguous(v, MemoryFormat::ChannelsLast);
+  return torch::stable::contiguous(v);
+}
+
+template <class T>
+std::vector<T> read_vector(const Tensor& b, int64_t size) {
+  STD_TORCH_CHECK(b.dim() == 1 && b.numel() <= size && b.is_cpu(), "b: one number per channel wanted");
+  const Tensor dense = torch::stable::contiguous(b);
+  const auto copy = [&](const auto* data) {
+    std::vector<T> values(size);
+    std::copy(data, data + dense.numel(), values.begin());
+    return values;
+  };
+  switch (dense.scalar_type()) {
+    case ScalarType::Double: return copy(static_cast<const double*>(dense.const_data_ptr()));
+    case ScalarType::BFloat16: return copy(static_cast<const BFloat16*>(dense.const_data_ptr()));
+    case ScalarType::Half: return copy(static_cast<const Half*>(dense.const_data_ptr()));
+    default: return copy(static_cast<const float*>(dense.const_data_ptr()));
+  }
+}
+
+template std::vector<float> read_vector(const Tensor&, int64_t);
+template std::vector<double> read_vector(const Tensor&, int64_t);
+
+Image as_image(const Tensor& x) {
+  return {x.data_ptr(), x.size(0), x.size(1), x.size(2), x.size(3), is_channels_last(x), x.scalar_type()};
+}
+
+Tensor empty_image(const Tensor& x, int64_t c, int64_t h, int64_t w) {
+  const auto format = is_channels_last(x) ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous;
+  return torch::stable::empty({x.size(0), c, h, w}, x.scalar_type(), std::nullopt, x.device(), std::nullopt, format);
+}
+
+}  // namespace sg

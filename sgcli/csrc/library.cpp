@@ -1,0 +1,16 @@
+// The operators' schemas. Implementations register beside their kernels, one file per operator and device.
+#include <torch/csrc/stable/library.h>
+
+STABLE_TORCH_LIBRARY(sg, m) {
+  m.def("bias_act(Tensor x, Tensor? b, int dim, float slope, float gain, float? clamp) -> Tensor");
+  m.def(
+      "bias_act_grad(Tensor v, Tensor? b, Tensor y, int dim, float slope, float gain, float? clamp, bool sum)"
+      " -> (Tensor, Tensor)");
+  m.def("upfirdn2d(Tensor x, Tensor? f, int[] up, int[] down, int[] padding, bool flip_filter, float gain) -> Tensor");
+  m.def(
+      "filtered_lrelu(Tensor x, Tensor? fu, Tensor? fd, Tensor? b, int up, int down, int[] padding, float gain,"
+      " float slope, float? clamp, bool flip_filter, bool save) -> (Tensor, Tensor)");
+  m.def(
+      "filtered_lrelu_replay(Tensor x, Tensor codes, Tensor? fu, Tensor? fd, int up, int down, int[] padding,"
+      " int[] offset, float gain, float slope, bool flip_filter) -> Tensor");
+}

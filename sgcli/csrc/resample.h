@@ -1,0 +1,37 @@
+// The one engine behind upfirdn2d and filtered_lrelu on the CPU: upsample, activate, downsample, a row at a time.
+#pragma once
+
+#include <limits>
+
+#include "axis.h"
+#include "filter.h"
+#include "image.h"
+
+namespace sg {
+
+// What the activation did to each fine sample, for its derivative: 16-bit masks over the lanes of a block.
+// [n, blocks, h, masks, w]; masks: below zero, and clamped (where there is a clamp).
+struct Codes {
+  uint16_t* data = nullptr;
+  int masks = 0;
+  int64_t h = 0, w = 0;
+  int64_t offset_y = 0, offset_x = 0;  // fine sample (Y, X) has its code at (Y + offset_y, X + offset_x)
+};
+
+enum class Activation { kNone, kLeakyRelu, kReplay };  // kReplay: multiply by the derivative that the codes tell
+
+template <class T>
+struct Resampling {
+  Image in, out;
+  Axis y, x;
+  Filter up, down;
+  std::vector<T> bias;  // one per channel, filled up to whole blocks; empty: none
+  Activation activation = Activation::kNone;
+  T slope = 1, limit = std::numeric_limits<T>::infinity();
+  Codes codes;  // written by kLeakyRelu where there is data, read by kReplay
+};
+
+template <class T>
+void resample(const Resampling<T>& r);
+
+}  // namespace sg

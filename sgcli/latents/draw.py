@@ -1,0 +1,50 @@
+"""Latents to pictures: mapping, truncation and synthesis, in batches whose size does not change the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from sgcli.models.base import Generator
+from sgcli.models.layers import truncate
+from sgcli.models.noise import NoiseChoice, random_noise_maps
+
+
+def to_ws(
+    G: Generator,
+    latents: torch.Tensor,
+    c: torch.Tensor | None = None,
+    psi: float = 1.0,
+    cutoff: int | None = None,
+) -> torch.Tensor:
+    """Z `[N, z_dim]` mapped, or W `[N, num_ws, w_dim]` as it is; then truncation. Returns `[N, num_ws, w_dim]`."""
+    if latents.ndim == 2:
+        if c is None:
+            c = torch.zeros(len(latents), G.c_dim, device=latents.device)
+        return G.mapping(latents, c, truncation_psi=psi, truncation_cutoff=cutoff)
+    return truncate(latents, G.mapping.w_avg, psi, cutoff) if psi != 1 else latents
+
+
+@torch.inference_mode()
+def draw_pictures(
+    G: Generator,
+    latents: torch.Tensor,               # Z [N, z_dim] or W [N, num_ws, w_dim], on any device
+    noise_seeds: Sequence[int],          # N seeds; used where noise is "random"
+    c: torch.Tensor | None = None,       # [N, c_dim]
+    psi: float = 1.0,
+    cutoff: int | None = None,
+    noise: str = "const",                # const, random or none
+    batch: int = 16,
+) -> Iterator[torch.Tensor]:  # fmt: skip
+    """Yield one picture `[K, R, R]`, fp32 in about [-1, 1], per latent, in order."""
+    device = next(G.parameters()).device
+    for start in range(0, len(latents), batch):
+        part = slice(start, start + batch)
+        labels = None if c is None else c[part].to(device)
+        ws = to_ws(G, latents[part].to(device), labels, psi, cutoff)
+        maps: NoiseChoice = noise  # type: ignore[assignment]
+        if noise == "random":
+            generators = [torch.Generator(device).manual_seed(seed) for seed in noise_seeds[part]]
+            maps = random_noise_maps(G.synthesis.noise_layers(), generators)
+        yield from G.synthesis(ws, noise=maps)

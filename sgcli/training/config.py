@@ -1,0 +1,157 @@
+"""Everything that decides a training run, resolved: what `config.json` holds and `--dry-run` prints.
+
+Defaults come from the architecture's row (models.registry), sizes from the data set by the `auto` rules of
+StyleGAN2-ADA (spec stylegan2-ada §5.2), and explicit options win.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sgcli.errors import FormatError, UsageError
+from sgcli.files import explain_os_error, write_text
+from sgcli.models import registry
+
+
+@dataclass(kw_only=True)
+class TrainingConfig:
+    """One training run. Durations are in kimg: thousands of real images shown to the discriminator."""
+
+    arch: str
+    data: dict[str, Any]  # data.dataset.ImageDataset.describe()
+    G: dict[str, Any]  # constructor arguments and "class"
+    D: dict[str, Any]
+    loss: str  # "logistic": non-saturating logistic
+    kimg: float  # total length
+    batch: int  # images per step
+    batch_gpu: int  # images per micro-batch; gradients accumulate over batch / batch_gpu of them
+    g_lr: float
+    d_lr: float
+    r1_gamma: float
+    r1_interval: int  # steps between R1 passes (lazy regularisation); its weight and Adam make up for it
+    pl_weight: float  # 0: no path-length regularisation
+    pl_interval: int
+    style_mixing_prob: float
+    ema_kimg: float  # half-life of the moving average of G
+    ema_rampup: float | None  # the half-life is at most this share of the images seen; None: no ramp
+    seed: int
+    snap_kimg: float  # spacing of snapshots
+    tick_kimg: float  # spacing of lines in stats.jsonl and log.txt
+    keep_last: int | None  # snapshots to keep; None: all
+    precision: str  # one of models.precision.PRECISIONS
+    options: dict[str, Any] = dataclasses.field(
+        default_factory=dict
+    )  # what the user asked for, in the words of `sg train`
+
+    def save(self, path: Path) -> None:
+        write_text(path, json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> TrainingConfig:
+        """Read a config.json. Raises FormatError if it is not one."""
+        try:
+            with explain_os_error(path):
+                return cls(**json.loads(path.read_text()))
+        except (TypeError, ValueError) as error:
+            raise FormatError(f"{path}: is not the configuration of a run ({error})") from error
+
+    @property
+    def total_nimg(self) -> int:
+        return round(self.kimg * 1000)
+
+
+# Fields that a resumed run may change: they decide how long and how often, not what is computed.
+FREE_ON_RESUME = {"kimg", "snap_kimg", "keep_last"}
+
+
+def resolve_config(
+    arch: str, data: Mapping[str, Any], options: Mapping[str, Any], *, tiny: bool = False, conditional: bool = False
+) -> TrainingConfig:
+    """Merge the preset `arch`, the sizes of `data` and explicit `options` (fields; None: not given).
+
+    Options may also hold scalings of the networks: channel_base, channel_max, z_dim, w_dim, mapping_layers,
+    g_connection, d_connection.
+    Raises UsageError for values that cannot work together.
+    """
+    preset = registry.resolve(arch, tiny=tiny)
+    given = {name: value for name, value in options.items() if value is not None}
+    resolution = data["resolution"]
+    _scale_networks(preset, given)
+    sizes = {"img_resolution": resolution, "img_channels": data["num_channels"]}
+    c_dim = data["label_dim"] if conditional else 0
+    preset.G.update(sizes, c_dim=c_dim)
+    preset.D.update(sizes, c_dim=c_dim)
+
+    batch = given.get("batch", auto_batch(resolution))
+    batch_gpu = given.get("batch_gpu", batch)
+    if batch % batch_gpu:
+        raise UsageError(f"--batch-gpu {batch_gpu} does not divide --batch {batch}", f"--batch-gpu {batch}")
+    preset.D.setdefault("mbstd_group_size", auto_group(batch_gpu))
+    lr = 0.002 if resolution >= 1024 else 0.0025
+    defaults = {
+        "kimg": 25000.0,
+        "batch": batch,
+        "batch_gpu": batch_gpu,
+        "g_lr": given.pop("lr", lr),
+        "d_lr": lr,
+        "r1_gamma": 0.0002 * resolution**2 / batch,
+        "ema_kimg": batch * 10 / 32,
+        "ema_rampup": 0.05,
+        "seed": 0,
+        "snap_kimg": 200.0,
+        "keep_last": None,
+        "precision": "auto",
+    }
+    defaults["d_lr"] = defaults["g_lr"]
+    values = {**defaults, **preset.training, **given}
+    values.setdefault("tick_kimg", min(4.0, max(values["kimg"] / 100, values["batch"] / 1000)))
+    return TrainingConfig(arch=preset.name, data=dict(data), G=preset.G, D=preset.D, **values)
+
+
+def auto_batch(resolution: int) -> int:
+    """Images per step: 32 up to 128², down to 4 at 1024² (spec §5.2, row a, one GPU)."""
+    return max(min(4096 // resolution, 32), 1)
+
+
+def auto_group(batch: int) -> int:
+    """Minibatch-stddev group: the largest of 4, 3, 2, 1 that divides the micro-batch."""
+    return next(group for group in (4, 3, 2, 1) if batch % group == 0)
+
+
+def _scale_networks(preset: registry.Preset, given: dict[str, Any]) -> None:
+    """Move the options that belong to the networks' constructors from `given` into the preset."""
+    for name in ("z_dim", "w_dim", "mapping_layers"):
+        if name in given:
+            preset.G[name] = given.pop(name)
+    for name in ("channel_base", "channel_max"):
+        if name in given:
+            preset.G[name] = preset.D[name] = given.pop(name)
+    for option, network in (("g_connection", preset.G), ("d_connection", preset.D)):
+        if option in given:
+            network["architecture"] = given.pop(option)
+
+
+def differences(old: TrainingConfig, new: TrainingConfig) -> list[str]:
+    """What keeps a run from being resumed with `new`: lines such as 'r1_gamma: 0.4 in the run, 0.5 now'."""
+    before, now = dataclasses.asdict(old), dataclasses.asdict(new)
+    before["data"], now["data"] = _identity(old.data), _identity(new.data)
+    lines = []
+    for name in before:
+        if name in FREE_ON_RESUME | {"tick_kimg", "options"} or before[name] == now[name]:
+            continue
+        if isinstance(before[name], dict):
+            keys = [key for key in {**before[name], **now[name]} if before[name].get(key) != now[name].get(key)]
+            lines += [f"{name}.{key}: {before[name].get(key)} in the run, {now[name].get(key)} now" for key in keys]
+        else:
+            lines.append(f"{name}: {before[name]} in the run, {now[name]} now")
+    return lines
+
+
+def _identity(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a data set's description that must not change; where it lies, and when it was written, may."""
+    return {key: value for key, value in data.items() if key not in ("path", "name", "fingerprint")}

@@ -1,0 +1,199 @@
+"""The training loop, in the order in which things happen."""
+
+from __future__ import annotations
+
+import copy
+import resource
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from sgcli.data.dataset import ImageDataset
+from sgcli.errors import Interrupted
+from sgcli.models.precision import set_precision
+from sgcli.models.registry import build_generator, build_network
+from sgcli.progress import LiveLine, format_seconds
+from sgcli.training.batches import Batches
+from sgcli.training.config import TrainingConfig
+from sgcli.training.ema import ema_decay, update_ema
+from sgcli.training.phases import MicroBatch, Phase, Players, make_optimizer, make_phases, run_phase
+from sgcli.training.randomness import draw_latents
+from sgcli.training.run import Run
+from sgcli.training.state import Progress, load_state
+from sgcli.training.stats import Stats
+
+
+@dataclass
+class Training:
+    """A run in progress, as callbacks see it."""
+
+    run: Run
+    config: TrainingConfig
+    dataset: ImageDataset
+    players: Players
+    progress: Progress
+    device: torch.device
+    stats: Stats = field(default_factory=Stats)
+
+
+Callback = Callable[[Training], None]
+
+
+def start_training(
+    run: Run, config: TrainingConfig, dataset: ImageDataset, device: torch.device, resume: bool = False
+) -> Training:
+    """Build the players from the config, or from the newest state of the run."""
+    players = make_players(config, device)
+    progress = Progress()
+    if resume:
+        progress = load_state(run.states()[-1], players)
+        run.forget_stats_after(progress.nimg)
+    return Training(run, config, dataset, players, progress, device)
+
+
+def make_players(config: TrainingConfig, device: torch.device) -> Players:
+    """Networks initialised from config.seed, and their optimisers."""
+    torch.manual_seed(config.seed)
+    G = build_generator(config.G).requires_grad_(False).to(device)
+    D = build_network(config.D).requires_grad_(False).to(device)
+    for network in (G, D):
+        set_precision(network, config.precision)
+    return Players(
+        G,
+        D,
+        G_ema=copy.deepcopy(G).eval(),
+        pl_mean=torch.zeros([], device=device),
+        opt_G=make_optimizer(G, config.g_lr, config.pl_interval if config.pl_weight > 0 else None),
+        opt_D=make_optimizer(D, config.d_lr, config.r1_interval if config.r1_gamma > 0 else None),
+    )
+
+
+def train(training: Training, on_tick: Sequence[Callback] = (), on_snapshot: Sequence[Callback] = ()) -> None:
+    """Train until config.kimg. Snapshots are taken at the start, every snap_kimg, at the end, and on SIGINT or SIGTERM.
+
+    Raises Interrupted after a signal, when everything has been saved.
+    """
+    config, progress, players = training.config, training.progress, training.players
+    phases = make_phases(config, players, training.stats)
+    batches = Batches(training.dataset, config.batch, config.seed, training.device)
+    live = LiveLine()
+    if progress.nimg == 0:
+        call(on_snapshot, training)
+    with StopSignal() as stop:
+        try:
+            while progress.nimg < config.total_nimg and not stop.number:
+                started = time.monotonic()
+                train_step(training, phases, batches)
+                progress.seconds += time.monotonic() - started
+
+                live.show(lambda: describe_progress(training))
+                done = progress.nimg >= config.total_nimg
+                if done or stop.number or progress.nimg >= progress.tick_nimg + config.tick_kimg * 1000:
+                    live.clear()
+                    call(on_tick, training)
+                    progress.tick_nimg = progress.nimg
+                if done or stop.number or crossed(progress.nimg, config.batch, config.snap_kimg):
+                    live.clear()
+                    call(on_snapshot, training)
+        finally:
+            live.clear()
+            batches.close()
+    if stop.number:
+        raise Interrupted(
+            stop.number,
+            f"interrupted at {progress.nimg / 1000:g} kimg, everything is saved",
+            f"sg train --resume {training.run.path}",
+        )
+
+
+def train_step(training: Training, phases: Sequence[Phase], batches: Batches) -> None:
+    """One batch of reals through every phase that is due, then the moving average of G."""
+    config, progress, players = training.config, training.progress, training.players
+    reals, labels = batches.at(progress.nimg)
+    if players.G.c_dim == 0:
+        labels = labels[:, :0]
+    for phase in phases:
+        if progress.step % phase.interval == 0:
+            run_phase(phase, split_batch(config, progress, players, phase, reals, labels, batches))
+    progress.nimg += config.batch
+    progress.step += 1
+    decay = ema_decay(config.batch, progress.nimg, config.ema_kimg, config.ema_rampup)
+    update_ema(players.G_ema, players.G, decay)
+
+
+def split_batch(
+    config: TrainingConfig,
+    progress: Progress,
+    players: Players,
+    phase: Phase,
+    reals: torch.Tensor,
+    labels: torch.Tensor,
+    batches: Batches,
+) -> list[MicroBatch]:
+    """The micro-batches of one phase, with latents of its own."""
+    fake_labels = batches.fake_labels(phase.name, progress.nimg) if players.G.c_dim > 0 else labels
+    latents = draw_latents(
+        seed=config.seed,
+        purpose=phase.name,
+        first=progress.nimg,
+        batch=config.batch,
+        z_dim=players.G.z_dim,
+        num_ws=players.G.num_ws,
+        style_mixing_prob=config.style_mixing_prob,
+        labels=fake_labels,
+    )
+    parts = [slice(start, start + config.batch_gpu) for start in range(0, config.batch, config.batch_gpu)]
+    return [MicroBatch(reals[part], labels[part], latents.part(part.start, part.stop)) for part in parts]
+
+
+def crossed(nimg: int, batch: int, spacing_kimg: float) -> bool:
+    """True on the first step at or after each multiple of the spacing."""
+    spacing = spacing_kimg * 1000
+    return nimg // spacing > (nimg - batch) // spacing
+
+
+def call(callbacks: Sequence[Callback], training: Training) -> None:
+    for callback in callbacks:
+        callback(training)
+
+
+def describe_progress(training: Training) -> str:
+    """'12.3/50 kimg · 4.2 s/kimg · 2m41s left', for the live line."""
+    config, progress = training.config, training.progress
+    rate = progress.seconds / max(progress.nimg / 1000, 1e-9)
+    left = format_seconds(rate * (config.total_nimg - progress.nimg) / 1000)
+    return f"{progress.nimg / 1000:.1f}/{config.kimg:g} kimg · {rate:.3g} s/kimg · {left} left"
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    """Peak memory so far: of the device's allocator on a GPU, of the process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+class StopSignal:
+    """Remembers the first SIGINT or SIGTERM, so that the step under way can finish; a second one interrupts at once."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __enter__(self) -> StopSignal:
+        self._previous = {number: signal.signal(number, self._remember) for number in self.SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _remember(self, number: int, _frame: object) -> None:
+        self.number = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,56 @@
+"""Losses and regularisers, each to be read beside its formula (spec stylegan2-ada §5). All return one value per sample."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+
+def generator_logistic(fake_logits: torch.Tensor) -> torch.Tensor:
+    """Non-saturating: softplus(-D(G(z))) = -log sigmoid(D(G(z))). `[N, 1]`."""
+    return F.softplus(-fake_logits)
+
+
+def discriminator_logistic_fake(fake_logits: torch.Tensor) -> torch.Tensor:
+    """softplus(D(G(z))). `[N, 1]`."""
+    return F.softplus(fake_logits)
+
+
+def discriminator_logistic_real(real_logits: torch.Tensor) -> torch.Tensor:
+    """softplus(-D(x)). `[N, 1]`."""
+    return F.softplus(-real_logits)
+
+
+def r1_penalty(real_img: torch.Tensor, real_logits: torch.Tensor) -> torch.Tensor:
+    """Σ_{c,h,w} (∂ΣD(x)/∂x)², `[N]`, differentiable. The loss is gamma/2 times it (Mescheder et al. 2018)."""
+    (gradient,) = torch.autograd.grad(outputs=[real_logits.sum()], inputs=[real_img], create_graph=True)
+    return gradient.square().sum(dim=[1, 2, 3])
+
+
+def path_lengths(img: torch.Tensor, ws: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """√(mean over layers of ‖∂Σ(img · y)/∂w‖²), `[N]`, differentiable.
+
+    img    `[N, K, R, R]`, computed from ws `[N, num_ws, W]`.
+    noise  y, `[N, K, R, R]`, N(0, 1) / √(R·R).
+    """
+    (gradient,) = torch.autograd.grad(outputs=[(img * noise).sum()], inputs=[ws], create_graph=True)
+    return gradient.square().sum(dim=2).mean(dim=1).sqrt()
+
+
+def path_length_penalty(
+    lengths: torch.Tensor, running_mean: torch.Tensor, decay: float = 0.01
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(‖Jᵀy‖ - a)², `[N]`, and the new running mean a, detached.
+
+    The penalty uses the freshly updated a with its gradient: a ← lerp(a, mean(lengths), decay).
+    """
+    mean = running_mean.lerp(lengths.mean(), decay)
+    return (lengths - mean).square(), mean.detach()
+
+
+def path_length_noise(img: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
+    """y for `path_lengths`: N(0, 1) shaped as img, divided by √(H·W), image n drawn from generators[n]."""
+    draws = [torch.randn(img.shape[1:], generator=generator, device=img.device) for generator in generators]
+    return torch.stack(draws) / math.sqrt(img.shape[2] * img.shape[3])

@@ -1,0 +1,167 @@
+"""The phases of a training step: G's loss, G's regulariser, D's loss, D's regulariser, in this order (spec §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from sgcli.models.base import Generator
+from sgcli.models.noise import random_noise_maps
+from sgcli.training import losses
+from sgcli.training.config import TrainingConfig
+from sgcli.training.randomness import Latents, torch_generators_for
+from sgcli.training.stats import Stats
+
+ADAM_BETAS = (0.0, 0.99)
+ADAM_EPS = 1e-8
+PL_BATCH_SHRINK = 2  # path length is measured on this share of the batch
+
+
+@dataclass
+class MicroBatch:
+    """What one phase sees of one micro-batch."""
+
+    reals: torch.Tensor  # [N, K, R, R] in [-1, 1]
+    labels: torch.Tensor  # [N, c_dim]
+    latents: Latents
+
+
+@dataclass
+class Phase:
+    """One optimiser step: `loss` is called for each micro-batch, its mean times `gain` is differentiated."""
+
+    name: str
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    interval: int  # run every `interval` steps
+    loss: Callable[[MicroBatch], torch.Tensor]
+    gain: float = 1.0  # a lazy regulariser counts `interval` times
+    parameters: list[nn.Parameter] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.parameters = list(self.network.parameters())
+
+
+@dataclass
+class Players:
+    """The networks and what the phases keep between steps."""
+
+    G: Generator
+    D: nn.Module
+    G_ema: Generator
+    pl_mean: torch.Tensor  # [], running mean of path lengths
+    opt_G: torch.optim.Optimizer
+    opt_D: torch.optim.Optimizer
+
+
+def make_optimizer(network: nn.Module, lr: float, lazy_interval: int | None) -> torch.optim.Adam:
+    """Adam; where a regulariser runs every k-th step beside the main loss, lr and betas are corrected by c = k/(k+1).
+
+    lr·c, β₁^c, β₂^c keep the effective step and memory per image what they would be without the extra steps.
+    """
+    c = 1.0 if lazy_interval is None else lazy_interval / (lazy_interval + 1)
+    betas = (ADAM_BETAS[0] ** c, ADAM_BETAS[1] ** c)
+    return torch.optim.Adam(network.parameters(), lr=lr * c, betas=betas, eps=ADAM_EPS, fused=True)
+
+
+def make_phases(config: TrainingConfig, players: Players, stats: Stats) -> list[Phase]:
+    """The phases of `config` in the order in which they run."""
+    objectives = Objectives(config, players, stats)
+    G, D, opt_G, opt_D = players.G, players.D, players.opt_G, players.opt_D
+    phases = [Phase("Gmain", G, opt_G, 1, objectives.generator_main)]
+    if config.pl_weight > 0:
+        k = config.pl_interval
+        phases.append(Phase("Greg", G, opt_G, k, objectives.generator_path_length, gain=k))
+    phases.append(Phase("Dmain", D, opt_D, 1, objectives.discriminator_main))
+    if config.r1_gamma > 0:
+        k = config.r1_interval
+        phases.append(Phase("Dreg", D, opt_D, k, objectives.discriminator_r1, gain=k))
+    return phases
+
+
+class Objectives:
+    """The loss of each phase for one micro-batch; reports what it sees to `stats`."""
+
+    def __init__(self, config: TrainingConfig, players: Players, stats: Stats):
+        self.config, self.players, self.stats = config, players, stats
+
+    def generator_main(self, micro: MicroBatch) -> torch.Tensor:
+        img, _ = self.run_generator(micro.latents)
+        logits = self.players.D(img, micro.latents.c)
+        loss = losses.generator_logistic(logits)
+        self.stats.report("Loss/scores/fake", logits)
+        self.stats.report("Loss/signs/fake", logits.sign())
+        self.stats.report("Loss/G/loss", loss)
+        return loss.mean()
+
+    def generator_path_length(self, micro: MicroBatch) -> torch.Tensor:
+        latents = micro.latents.part(0, max(len(micro.latents) // PL_BATCH_SHRINK, 1))
+        img, ws = self.run_generator(latents)
+        generators = torch_generators_for(latents.seed, "path-length", latents.first, len(latents), img.device)
+        lengths = losses.path_lengths(img, ws, losses.path_length_noise(img, generators))
+        penalty, self.players.pl_mean = losses.path_length_penalty(lengths, self.players.pl_mean)
+        loss = penalty * self.config.pl_weight
+        self.stats.report("Loss/pl_penalty", penalty)
+        self.stats.report("Loss/G/reg", loss)
+        return loss.mean()
+
+    def discriminator_main(self, micro: MicroBatch) -> torch.Tensor:
+        with torch.no_grad():
+            img, _ = self.run_generator(micro.latents, update_w_avg=True)
+        fake_logits = self.players.D(img, micro.latents.c)
+        real_logits = self.players.D(micro.reals, micro.labels)
+        loss = losses.discriminator_logistic_fake(fake_logits) + losses.discriminator_logistic_real(real_logits)
+        self.stats.report("Loss/scores/fake", fake_logits)
+        self.stats.report("Loss/signs/fake", fake_logits.sign())
+        self.report_reals(real_logits)
+        self.stats.report("Loss/D/loss", loss)
+        return loss.mean()
+
+    def discriminator_r1(self, micro: MicroBatch) -> torch.Tensor:
+        reals = micro.reals.detach().requires_grad_(True)
+        logits = self.players.D(reals, micro.labels)
+        penalty = losses.r1_penalty(reals, logits)
+        loss = penalty * (self.config.r1_gamma / 2)
+        self.report_reals(logits)
+        self.stats.report("Loss/r1_penalty", penalty)
+        self.stats.report("Loss/D/reg", loss)
+        return loss.mean()
+
+    def run_generator(self, latents: Latents, update_w_avg: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pictures `[N, K, R, R]` and the ws `[N, num_ws, W]` they came from, style mixing included."""
+        G = self.players.G
+        ws = G.mapping(latents.z, latents.c, update_w_avg=update_w_avg)
+        if latents.cutoff is not None:
+            mixed = G.mapping(latents.z_mixed, latents.c)
+            ws = torch.cat([ws[:, : latents.cutoff], mixed[:, latents.cutoff :]], dim=1)
+        noise = random_noise_maps(G.synthesis.noise_layers(), latents.noise_generators())
+        return G.synthesis(ws, noise=noise), ws
+
+    def report_reals(self, logits: torch.Tensor) -> None:
+        self.stats.report("Loss/scores/real", logits)
+        self.stats.report("Loss/signs/real", logits.sign())  # r_t of the ADA paper
+
+
+def run_phase(phase: Phase, micro_batches: list[MicroBatch]) -> None:
+    """Accumulate the gradient of the batch's mean loss over its micro-batches, then take one optimiser step."""
+    batch = sum(len(micro.latents) for micro in micro_batches)
+    phase.optimizer.zero_grad(set_to_none=True)
+    phase.network.requires_grad_(True)
+    for micro in micro_batches:
+        share = len(micro.latents) / batch
+        (phase.loss(micro) * (phase.gain * share)).backward()
+    phase.network.requires_grad_(False)
+    for parameter in phase.parameters:
+        clean_gradient(parameter)
+    phase.optimizer.step()
+
+
+def clean_gradient(parameter: nn.Parameter) -> None:
+    """nan -> 0, ±inf -> ±1e5 (spec §5); a parameter that the loss does not reach gets a zero gradient."""
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    else:
+        torch.nan_to_num(parameter.grad, nan=0, posinf=1e5, neginf=-1e5, out=parameter.grad)
