@@ -24,7 +24,7 @@ def private_environment(tmp_path_factory, monkeypatch):
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory) -> Path:
     """A zip of 48 toyfaces of 16²."""
-    from sgcli.data.toyfaces.synthesize import synthesize
+    from sgcli.data.toyfaces import synthesize
 
     return synthesize(tmp_path_factory.mktemp("data") / "faces.zip", count=48, size=16, seed=0)
 

@@ -53,7 +53,7 @@ def demo(
 
 
 def invent_faces(path: Path, count: int, seed: int) -> None:
-    from sgcli.data.toyfaces.synthesize import synthesize
+    from sgcli.data.toyfaces import synthesize
 
     if not path.exists():
         notice(f"inventing {count} faces: {path}")
@@ -79,6 +79,7 @@ def draw_results(run: Run, outdir: Path) -> None:
 
     from sgcli.media.grid import make_grid, make_table
     from sgcli.media.pictures import write_png
+    from sgcli.models.checkpoint import kimg_of
 
     models = run.models()
     for source, name in (
@@ -90,7 +91,7 @@ def draw_results(run: Run, outdir: Path) -> None:
     write_png(outdir / "fakes.png", make_grid(draw_seeds(models[-1], 128), 16, 8))
 
     columns = [list(draw_seeds(model, 8)) for model in models]
-    captions = [f"{float(model.stem.removeprefix('model-')):g}" for model in models]
+    captions = [f"{kimg_of(model):g}" for model in models]
     progress = make_table(list(zip(*columns, strict=True)), captions, title="The same seeds, kimg after kimg")
     write_png(outdir / "progress.png", progress)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import sys
 from pathlib import Path
@@ -205,12 +206,14 @@ def settings_from_file(path: Path) -> dict[str, Any]:
     for key, value in content.items():
         name = key.replace("-", "_")
         if name not in SETTINGS:
-            raise UsageError(f"--config {path}: '{key}' is not a setting; one of {', '.join(SETTINGS)}")
+            close = difflib.get_close_matches(name, SETTINGS, n=1) or SETTINGS
+            raise UsageError(f"--config {path}: '{key}' is not a setting", f"perhaps {close[0]}; sg train --help lists them")
         wanted = [kind for kind in get_args(types[name]) if kind is not NoneType]
         if float in wanted:
             wanted.append(int)
         if type(value) not in wanted:
-            raise UsageError(f"--config {path}: {key} is {value!r}, where a {wanted[0].__name__} was expected")
+            wanted_type = wanted[0].__name__
+            raise UsageError(f"--config {path}: {key} is {value!r}", f"give {key} a value of type {wanted_type}")
         settings[name] = value
     return settings
 

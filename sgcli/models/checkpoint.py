@@ -122,10 +122,18 @@ def open_model(path: str | os.PathLike) -> Model:
 
 def newest_model(run: str | os.PathLike) -> Path:
     """The model of a run folder with the most images seen."""
-    models = sorted(Path(run).glob("model-*.safetensors"))
+    models = sorted(Path(run).glob("model-*.safetensors"), key=kimg_of)
     if not models:
         raise SgError(f"{run}: a folder without model-*.safetensors", "name a run folder or a .safetensors file")
     return models[-1]
+
+
+def kimg_of(path: Path) -> float:
+    """How far a run was when it wrote this file: 'model-000001.500.safetensors' -> 1.5. Files sort by it, not by name."""
+    try:
+        return float(path.name.removeprefix("model-").removesuffix(".safetensors"))
+    except ValueError:
+        return -1.0  # a name that a person gave
 
 
 def find_model(path: str | None) -> Model:

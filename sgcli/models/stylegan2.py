@@ -25,7 +25,9 @@ ARCHITECTURES = ("orig", "skip", "resnet")
 
 
 def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
-    """C_r = min(channel_base // r, channel_max)."""
+    """C_r = min(channel_base // r, channel_max). Raises ValueError where none are left."""
+    if channel_base < resolution:
+        raise ValueError(f"channel_base {channel_base} leaves no channels at {resolution}²")
     return min(channel_base // resolution, channel_max)
 
 

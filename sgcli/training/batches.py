@@ -24,7 +24,7 @@ class Batches:
         self._ahead: tuple[int, Future] | None = None
 
     def at(self, nimg: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images `[N, K, R, R]` in [-1, 1] and labels `[N, label_dim]` from position nimg; reads the next ones ahead."""
+        """Images `[N, K, R, R]` in [-1, 1] and labels `[N, label_dim]` from position nimg; reads ahead."""
         if self._ahead is not None and self._ahead[0] == nimg:
             images, labels = self._ahead[1].result()
         else:

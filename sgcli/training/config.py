@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sgcli.errors import FormatError, UsageError
 from sgcli.files import explain_os_error, write_text
 from sgcli.models import registry
+from sgcli.models.precision import PRECISIONS
 
 
 @dataclass(kw_only=True)
@@ -110,7 +113,21 @@ def resolve_config(
     defaults["d_lr"] = defaults["g_lr"]
     values = {**defaults, **preset.training, **given}
     values.setdefault("tick_kimg", min(4.0, max(values["kimg"] / 100, values["batch"] / 1000)))
-    return TrainingConfig(arch=preset.name, data=dict(data), G=preset.G, D=preset.D, **values)
+    config = TrainingConfig(arch=preset.name, data=dict(data), G=preset.G, D=preset.D, **values)
+    check_networks(config)
+    return config
+
+
+def check_networks(config: TrainingConfig) -> None:
+    """Build both networks without memory for their weights. Raises UsageError for sizes or words that make none."""
+    if config.precision not in PRECISIONS:
+        raise UsageError(f"--precision {config.precision}: one of {', '.join(PRECISIONS)}", "--precision auto")
+    try:
+        with torch.device("meta"):
+            registry.build_network(config.G)
+            registry.build_network(config.D)
+    except (ValueError, RuntimeError) as error:
+        raise UsageError(f"these settings make no network: {error}", "sg train --help tells what they mean") from error
 
 
 def auto_batch(resolution: int) -> int:

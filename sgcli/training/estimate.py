@@ -88,7 +88,7 @@ def phase_cost(phase: Phase, config: TrainingConfig) -> tuple[float, int]:
 
 
 class CountFlops(TorchDispatchMode):
-    """Adds up the operations of every convolution and matrix product. (FlopCounterMode cannot see R1's inner gradient.)"""
+    """Adds up the operations of every convolution and matrix product. (FlopCounterMode fails on R1's inner one.)"""
 
     flops = 0.0
 

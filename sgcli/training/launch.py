@@ -12,7 +12,7 @@ from torch import nn
 
 from sgcli.data.dataset import ImageDataset
 from sgcli.errors import SgError, UsageError
-from sgcli.models.checkpoint import Model
+from sgcli.models.checkpoint import Model, kimg_of
 from sgcli.progress import notice, warn
 from sgcli.training import reports
 from sgcli.training.config import TrainingConfig, differences
@@ -42,11 +42,10 @@ class Resumable:
         return cls(run, TrainingConfig.load(run.config_path()))
 
     def is_finished(self) -> bool:
-        last_nimg = float(self.run.states()[-1].name.removesuffix(".safetensors")) * 1000
-        return last_nimg >= self.config.total_nimg
+        return round(kimg_of(self.run.states()[-1]) * 1000) >= self.config.total_nimg
 
     def check_same(self, config: TrainingConfig) -> None:
-        """Refuse to go on with a configuration that computes something else. Raises UsageError that lists what differs."""
+        """Refuse to go on with a configuration that computes something else. Raises UsageError with the list."""
         changed = differences(self.config, config)
         if changed:
             raise UsageError(
@@ -95,7 +94,7 @@ def launch(
 
 
 def copy_weights(training: Training, source: Model) -> None:
-    """Start G, its average and D from the tensors of `source` that have the same name and shape; say what was copied."""
+    """Start G, its average and D from the tensors of `source` of the same name and shape; say how many."""
     players = training.players
     for prefix, network in (("G_ema", players.G), ("G_ema", players.G_ema), ("D", players.D)):
         copied, total = copy_matching(source.load(prefix), network)

@@ -1,4 +1,4 @@
-"""Losses and regularisers, each to be read beside its formula (spec stylegan2-ada §5). All return one value per sample."""
+"""Losses and regularisers beside their formulas (spec stylegan2-ada §5); all return one value per sample."""
 
 from __future__ import annotations
 

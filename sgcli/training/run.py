@@ -19,6 +19,7 @@ from typing import Any
 
 from sgcli.errors import SgError, UsageError
 from sgcli.files import check_writable_folder, explain_os_error, write_text
+from sgcli.models.checkpoint import kimg_of
 from sgcli.progress import notice
 
 CONFIG, LOG, STATS, STATES = "config.json", "log.txt", "stats.jsonl", "state"
@@ -48,11 +49,11 @@ class Run:
 
     def states(self) -> list[Path]:
         """Training states from old to new."""
-        return sorted((self.path / STATES).glob("*.safetensors"))
+        return sorted((self.path / STATES).glob("*.safetensors"), key=kimg_of)
 
     def models(self) -> list[Path]:
         """Model files from old to new."""
-        return sorted(self.path.glob("model-*.safetensors"))
+        return sorted(self.path.glob("model-*.safetensors"), key=kimg_of)
 
     def log(self, text: str) -> None:
         """Append a line to log.txt and show it."""

@@ -1,0 +1,119 @@
+"""Load the native operators (sgcli/csrc), and decide for each call between them and the plain PyTorch reference.
+
+`SG_OPS` overrides the choice: `reference` never uses native code, `strict` refuses to go on without it, and `native`
+(the default) uses it where it can be had.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+
+from sgcli.errors import SgError, UsageError
+from sgcli.ops import build
+
+Impl = Literal["auto", "native", "reference"]
+OPERATORS = ("bias_act", "upfirdn2d", "filtered_lrelu")
+DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+MODES = ("native", "strict", "reference")
+
+_registrations: list[Callable[[], None]] = []
+_loading = threading.Lock()
+
+
+class Choice(NamedTuple):
+    """Which implementation an operator uses, and why."""
+
+    operator: str
+    implementation: str  # "native" or "reference"
+    reason: str
+
+
+def use_native(impl: Impl, x: torch.Tensor) -> bool:
+    """Whether a call with first argument `x` runs native code.
+
+    Raises ValueError for an unknown `impl` or where native code was asked for and cannot take x, SgError where it was
+    asked for (by `impl` or SG_OPS=strict) and cannot be had.
+    """
+    if impl == "reference" or (impl == "auto" and mode() == "reference"):
+        return False
+    if impl not in ("auto", "native"):
+        raise ValueError(f"impl: '{impl}' is unknown; one of auto, native, reference")
+    takes_x = x.device.type == "cpu" and x.dtype in DTYPES
+    if impl == "native":
+        if not takes_x:
+            raise ValueError(f"x: {x.dtype} on {x.device.type} given; native operators take {_list_of_dtypes()} on cpu")
+        require()
+        return True
+    return takes_x and available()
+
+
+def available() -> bool:
+    """Whether the native library is loaded, after building and loading it at the first call."""
+    return _load() is None
+
+
+# torch.compile calls this for its value instead of looking inside. (torch.compiler.assume_constant_result sets the same
+# mark, and takes a second to import.)
+available._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+def require() -> None:
+    """Raise SgError with the repair unless the native library is loaded."""
+    if not available():
+        problem = _load()
+        assert problem is not None
+        raise SgError(f"the native operators cannot be used: {problem.what}", problem.repair)
+
+
+def status() -> list[Choice]:
+    """For each operator on the CPU: which implementation `impl='auto'` uses, and why."""
+    if mode() == "reference":
+        return [Choice(name, "reference", "SG_OPS=reference") for name in OPERATORS]
+    problem = _load()
+    if problem is None:
+        return [Choice(name, "native", f"built for {build.cpu_name()} by {build.compiler_version()}") for name in OPERATORS]
+    return [Choice(name, "reference", f"{problem.what} ({problem.repair})") for name in OPERATORS]
+
+
+def when_loaded(register: Callable[[], None]) -> Callable[[], None]:
+    """Decorate a function that completes an operator in Python (fake kernel, derivative) once the library is there."""
+    _registrations.append(register)
+    return register
+
+
+@functools.cache
+def mode() -> str:
+    """The value of SG_OPS."""
+    value = os.environ.get("SG_OPS", MODES[0])
+    if value not in MODES:
+        raise UsageError(f"SG_OPS={value}: one of {', '.join(MODES)} wanted", "unset SG_OPS")
+    return value
+
+
+def _load() -> build.Problem | None:
+    with _loading:
+        return _load_once()
+
+
+@functools.cache
+def _load_once() -> build.Problem | None:
+    """Build if necessary and load. Returns what is wrong, or None."""
+    try:
+        torch.ops.load_library(build.library())
+    except build.Problem as problem:
+        if mode() == "strict":
+            raise SgError(f"SG_OPS=strict, but the native operators cannot be used: {problem.what}", problem.repair) from problem
+        return problem
+    for register in _registrations:
+        register()
+    return None
+
+
+def _list_of_dtypes() -> str:
+    return ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
