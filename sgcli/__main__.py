@@ -41,14 +41,16 @@ def run(arguments: list[str]) -> int:
     show_traceback = "--traceback" in arguments
     arguments = [argument for argument in arguments if argument != "--traceback"]
     try:
-        return int(app(args=arguments, prog_name="sg", standalone_mode=False) or 0)
-    except BrokenPipeError:
-        return STATUS_CLOSED_PIPE
-    except (KeyboardInterrupt, typer.Abort):
+        status = int(app(args=arguments, prog_name="sg", standalone_mode=False) or 0)
+        if status == STATUS_INTERRUPTED:  # what typer makes of Ctrl-C
+            print("interrupted", file=sys.stderr)
+        return status
+    except SystemExit as ending:  # what typer makes of a closed pipe: exit 1, and wrappers around the streams
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+        return STATUS_CLOSED_PIPE if isinstance(ending.__context__, BrokenPipeError) else int(ending.code or 0)
+    except typer.Abort:
         print("interrupted", file=sys.stderr)
         return STATUS_INTERRUPTED
-    except typer.Exit as ending:
-        return ending.exit_code
     except SgError as error:
         _print_error(error.message, error.hint, show_traceback)
         return error.exit_status

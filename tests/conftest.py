@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -45,5 +46,5 @@ def model_file(tmp_path_factory) -> Path:
             layer.noise_strength.fill_(0.3)
         G.mapping.w_avg.copy_(torch.linspace(-1, 1, 10))
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    save_model(path, {"G_ema": G, "G": G, "D": D}, {"arch": "sg2-f", "networks": networks, "kimg": 1.5})
+    save_model(path, {"G_ema": G, "G": copy.deepcopy(G), "D": D}, {"arch": "sg2-f", "networks": networks, "kimg": 1.5})
     return path

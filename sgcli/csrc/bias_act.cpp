@@ -18,12 +18,11 @@ struct Runs {
 
 Runs make_runs(const Tensor& x, int64_t dim) {
   STD_TORCH_CHECK(dim >= 0 && dim < x.dim(), "dim: ", dim, " given, x has rank ", x.dim());
-  if (is_channels_last(x)) {
-    STD_TORCH_CHECK(dim == 1, "dim: 1 is the only choice for a channels-last tensor");
-    return {x.numel(), x.size(1), 1};
-  }
   int64_t inner = 1;
   for (int64_t d = dim + 1; d < x.dim(); d++) inner *= x.size(d);
+  if (is_channels_last(x)) {  // in memory, dimension 1 comes after the others
+    inner = dim == 1 ? 1 : dim == 0 ? inner : inner * x.size(1);
+  }
   return {x.numel(), x.size(dim), inner};
 }
 
@@ -75,6 +74,7 @@ template <class S>
 Tensor forward(const Tensor& x, const std::optional<Tensor>& b, const Runs& runs, const Shape<Compute<S>>& shape) {
   using T = Compute<S>;
   Tensor y = torch::stable::empty_like(x);
+  if (runs.total == 0) return y;
   const S* from = static_cast<const S*>(x.const_data_ptr());
   S* to = static_cast<S*>(y.mutable_data_ptr());
   const std::vector<T> bias = repeat<T>(b, runs);
@@ -101,6 +101,7 @@ std::tuple<Tensor, Tensor> backward(const Tensor& v, const std::optional<Tensor>
   using T = Compute<S>;
   Tensor dx = torch::stable::empty_like(y);
   Tensor db = torch::stable::empty({sum ? runs.channels : 0}, v.scalar_type(), std::nullopt, v.device());
+  if (runs.total == 0) return {dx, torch::stable::zero_(db)};
   const S *from = static_cast<const S*>(v.const_data_ptr()), *result = static_cast<const S*>(y.const_data_ptr());
   S* to = static_cast<S*>(dx.mutable_data_ptr());
   const std::vector<T> bias = repeat<T>(b, runs);

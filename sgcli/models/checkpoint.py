@@ -83,6 +83,8 @@ def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], h
 
 def read_header(path: str | os.PathLike, kind: str = "model") -> dict[str, Any]:
     """The JSON header of a file written by `save_tensors`. Raises FormatError if it is not one, or of another kind."""
+    if not Path(path).is_file():
+        raise SgError(f"{path}: no such file", "check the spelling of the path")
     try:
         with explain_os_error(path), safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -95,13 +97,14 @@ def read_header(path: str | os.PathLike, kind: str = "model") -> dict[str, Any]:
         header = json.loads(metadata[HEADER_KEY])
         found, version = header["kind"], header["format_version"]
     except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{path}: a safetensors file, but not one written by sg") from error
+        hint = "a model is a .safetensors file that sg train wrote"
+        raise FormatError(f"{path}: a safetensors file, but not one written by sg", hint) from error
     if version > FORMAT_VERSION:
         raise FormatError(
             f"{path}: written by a newer sg ({header.get('sg_version')})", "update sg: pip install -U sgcli"
         )
     if found != kind:
-        raise FormatError(f"{path}: holds a {found}, a {kind} was wanted")
+        raise FormatError(f"{path}: holds a {found}, a {kind} was wanted", f"sg info {path}")
     return header
 
 

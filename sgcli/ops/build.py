@@ -13,7 +13,6 @@ import functools
 import hashlib
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -118,7 +117,7 @@ def _compile(path: Path) -> None:
             build_directory=folder,
             is_python_module=False,
         )
-        shutil.move(Path(folder) / "operators.so", path)
+        os.replace(Path(folder) / "operators.so", path)
 
 
 def _problem_of(failure: Path) -> Problem:

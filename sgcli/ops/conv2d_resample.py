@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from sgcli.ops import native
 from sgcli.ops.upfirdn2d import Pair, filter_size, parse_padding, upfirdn2d
 
 
@@ -18,6 +19,7 @@ def conv2d_resample(
     groups: int = 1,
     flip_weight: bool = True,
     flip_filter: bool = False,
+    impl: native.Impl = "auto",
 ) -> torch.Tensor:
     """Upsample by `up`, convolve with `w`, downsample by `down`, each with the FIR filter `f`.
 
@@ -25,6 +27,7 @@ def conv2d_resample(
     w            `[out, C / groups, k, k]`.
     padding      relative to the upsampled image: int, (x, y) or (x0, x1, y0, y1).
     flip_weight  True correlates (what `conv2d` computes), False convolves.
+    impl         of `upfirdn2d`.
     Returns `[N, out, H', W']`, equal to the three steps done one after the other, by the cheapest equivalent order.
     """
     kh, kw = w.shape[2:]
@@ -39,21 +42,21 @@ def conv2d_resample(
     pads = [x0, x1, y0, y1]
 
     if kh == kw == 1 and up == 1 and down > 1:  # fewer pixels to convolve after decimation
-        x = upfirdn2d(x, f, down=down, padding=pads, flip_filter=flip_filter)
+        x = upfirdn2d(x, f, down=down, padding=pads, flip_filter=flip_filter, impl=impl)
         return _conv2d(x, w, groups=groups, flip_weight=flip_weight)
     if kh == kw == 1 and down == 1 and up > 1:  # ... and before interpolation
         x = _conv2d(x, w, groups=groups, flip_weight=flip_weight)
-        return upfirdn2d(x, f, up=up, padding=pads, gain=up**2, flip_filter=flip_filter)
+        return upfirdn2d(x, f, up=up, padding=pads, gain=up**2, flip_filter=flip_filter, impl=impl)
     if up == 1 and down > 1:  # decimation rides on the convolution's stride
-        x = upfirdn2d(x, f, padding=pads, flip_filter=flip_filter)
+        x = upfirdn2d(x, f, padding=pads, flip_filter=flip_filter, impl=impl)
         return _conv2d(x, w, stride=down, groups=groups, flip_weight=flip_weight)
     if up > 1:  # zero-insertion rides on the transposed convolution's stride
         x0, x1, y0, y1 = x0 - (kw - 1), x1 - (kw - up), y0 - (kh - 1), y1 - (kh - up)
         trim_x, trim_y = max(min(-x0, -x1), 0), max(min(-y0, -y1), 0)
         x = _conv_transpose2d(x, w, stride=up, padding=(trim_y, trim_x), groups=groups, flip_weight=flip_weight)
         pads = [x0 + trim_x, x1 + trim_x, y0 + trim_y, y1 + trim_y]
-        x = upfirdn2d(x, f, padding=pads, gain=up**2, flip_filter=flip_filter)
-        return upfirdn2d(x, f, down=down, flip_filter=flip_filter) if down > 1 else x
+        x = upfirdn2d(x, f, padding=pads, gain=up**2, flip_filter=flip_filter, impl=impl)
+        return upfirdn2d(x, f, down=down, flip_filter=flip_filter, impl=impl) if down > 1 else x
     if x0 == x1 >= 0 and y0 == y1 >= 0:
         return _conv2d(x, w, padding=(y0, x0), groups=groups, flip_weight=flip_weight)
     return _conv2d(F.pad(x, pads), w, groups=groups, flip_weight=flip_weight)

@@ -81,6 +81,20 @@ def status() -> list[Choice]:
     return [Choice(name, "reference", f"{problem.what} ({problem.repair})") for name in OPERATORS]
 
 
+def empty_image(x: torch.Tensor, h: int, w: int) -> torch.Tensor:
+    """What native operators allocate for a result: `[N, C, h, w]` in x's dtype and memory format."""
+    channels_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    return torch.empty([*x.shape[:2], h, w], dtype=x.dtype, device=x.device, memory_format=memory_format)
+
+
+def plain_filter(f: torch.Tensor | None) -> torch.Tensor | None:
+    """`f` as native operators read it: contiguous, in float32 unless it has more."""
+    if f is None or (f.dtype in (torch.float32, torch.float64) and f.is_contiguous()):
+        return f
+    return f.to(torch.promote_types(f.dtype, torch.float32)).contiguous()
+
+
 def when_loaded(register: Callable[[], None]) -> Callable[[], None]:
     """Decorate a function that completes an operator in Python (fake kernel, derivative) once the library is there."""
     _registrations.append(register)
@@ -90,7 +104,7 @@ def when_loaded(register: Callable[[], None]) -> Callable[[], None]:
 @functools.cache
 def mode() -> str:
     """The value of SG_OPS."""
-    value = os.environ.get("SG_OPS", MODES[0])
+    value = os.environ.get("SG_OPS", "reference")
     if value not in MODES:
         raise UsageError(f"SG_OPS={value}: one of {', '.join(MODES)} wanted", "unset SG_OPS")
     return value

@@ -33,15 +33,17 @@ def assert_close(actual: torch.Tensor, expected: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize(("name", "case"), [case for name in OPERATORS for case in load_cases(name)])
-def test_golden(name, case):
+def test_golden(name, case, impl):
     operator, variables, constants = OPERATORS[name]
     with np.load(GOLDEN / f"{name}.npz") as file:
-        i = f"{case.pop('i')}/"
+        i = f"{case['i']}/"
         data = {key[len(i) :]: torch.from_numpy(file[key]) for key in file.files if key.startswith(i)}
     inputs = [data[key].requires_grad_() for key in variables]
     filters = {key: data.get(key) for key in constants}
 
-    y = operator(**dict(zip(variables, inputs, strict=True)), **filters, **case)
+    arguments = {key: value for key, value in case.items() if key != "i"}
+
+    y = operator(**dict(zip(variables, inputs, strict=True)), **filters, **arguments, impl=impl)
     assert_close(y, data["y"])
     if "dy" not in data:
         return

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -89,7 +90,7 @@ def _draw_all(count: int, size: int, seed: int, without: Sequence[Combination], 
             yield from draw(chunk)
         return
     context = multiprocessing.get_context("spawn")  # forking a process that runs torch's threads may hang
-    pool = ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    pool = ProcessPoolExecutor(workers, context, _start_worker)
     try:
         for drawn in pool.map(draw, chunks):
             yield from drawn
@@ -99,6 +100,19 @@ def _draw_all(count: int, size: int, seed: int, without: Sequence[Combination], 
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end when the parent ends, however it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _draw_chunk(size: int, seed: int, without: tuple[Combination, ...], indices: range) -> list[Drawn]:

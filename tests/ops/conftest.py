@@ -1,0 +1,24 @@
+"""The operators' two implementations as a fixture; native tests are skipped where nothing can be compiled."""
+
+from __future__ import annotations
+
+import pytest
+
+from sgcli.ops import native
+
+
+def skip_without_native() -> None:
+    if not native.available():
+        pytest.skip("; ".join({choice.reason for choice in native.status()}))
+
+
+@pytest.fixture(params=["reference", "native"])
+def impl(request) -> str:
+    if request.param == "native":
+        skip_without_native()
+    return request.param
+
+
+@pytest.fixture
+def only_native() -> None:
+    skip_without_native()
