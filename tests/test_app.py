@@ -37,7 +37,9 @@ def test_help_of_every_command(path):
 
 
 def test_help_imports_nothing_heavy():
-    code = f"import sys; from sgcli.__main__ import run; run(['--help']); print([m for m in {HEAVY} if m in sys.modules])"
+    code = (
+        f"import sys; from sgcli.__main__ import run; run(['--help']); print([m for m in {HEAVY} if m in sys.modules])"
+    )
     output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert output.splitlines()[-1] == "[]"
 

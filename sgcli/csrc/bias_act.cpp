@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <tuple>
 
 #include "image.h"
@@ -7,9 +8,6 @@
 namespace sg {
 
 namespace {
-
-using torch::headeronly::BFloat16;
-using torch::headeronly::Half;
 
 // A dense tensor as runs of `inner` neighbouring elements that share a channel.
 struct Runs {
@@ -26,49 +24,73 @@ Runs make_runs(const Tensor& x, int64_t dim) {
   return {x.numel(), x.size(dim), inner};
 }
 
+// y = clamp(gain · leaky_relu(x, slope), ±limit); slope 1 is linear, 0 is ReLU.
 template <class T>
 struct Shape {
   T slope, gain, limit;
+
+  Block<T> value(const Block<T>& v) const {
+    return clamp(leaky_relu(v, slope) * splat(gain), limit);
+  }
+
+  // The derivative, told from the output.
+  Block<T> derivative(const Block<T>& y) const {
+    Block<T> factor;
+    for (int i = 0; i < Block<T>::kParts; i++) {
+      const auto part = y.part[i], high = typename Block<T>::Part{} + limit, zero = typename Block<T>::Part{};
+      factor.part[i] = part > zero ? zero + gain : zero + gain * slope;
+      factor.part[i] = part >= high ? zero : factor.part[i];
+      factor.part[i] = part <= -high ? zero : factor.part[i];
+    }
+    return factor;
+  }
 };
 
-constexpr int64_t kChunk = 1 << 15;  // elements of a task; also what one thread does before another is worth waking
-constexpr int64_t kPiece = 512;      // elements of an inner loop where every element has another channel
+constexpr int64_t kChunk = 1 << 15;  // elements of a task; what one thread does before another is worth waking
 
-// A bias repeated to the length of a piece (inner 1), or one number per channel; zeros where there is none.
+// One bias for each element of a stretch that begins at channel 0 (inner 1), or one for each channel.
 template <class T>
 std::vector<T> repeat(const std::optional<Tensor>& b, const Runs& runs) {
   std::vector<T> bias = b ? read_vector<T>(*b, runs.channels) : std::vector<T>(runs.channels);
   if (runs.inner == 1) {
-    const int64_t times = (kPiece + runs.channels - 1) / runs.channels;
-    bias.resize(times * runs.channels);
+    const int64_t whole = runs.channels % kLanes == 0 ? 512 / runs.channels : kLanes;  // so that a stretch is whole blocks
+    bias.resize(std::max<int64_t>(1, whole) * runs.channels);
     for (size_t i = runs.channels; i < bias.size(); i++) bias[i] = bias[i - runs.channels];
   }
   return bias;
 }
 
-// Call each(offset, length, first channel) for pieces of [begin, end): of one run, or of whole channel vectors.
+// A piece of a tensor that the inner loops handle: `stretch` elements of all channels, or part of one channel's run.
+struct Piece {
+  int64_t start, size, channel;
+};
+
 template <class F>
-void for_pieces(const Runs& runs, int64_t pattern, int64_t begin, int64_t end, const F& each) {
-  while (begin < end) {
-    const int64_t run = begin / runs.inner;
-    const int64_t length = std::min(end - begin, runs.inner == 1 ? pattern : (run + 1) * runs.inner - begin);
-    each(begin, length, runs.inner == 1 ? 0 : run % runs.channels);
-    begin += length;
+void for_pieces(const Runs& runs, int64_t stretch, int64_t begin, int64_t end, const F& each) {
+  for (int64_t start = begin, size; start < end; start += size) {
+    const int64_t run = start / runs.inner;
+    size = std::min(end - start, runs.inner == 1 ? stretch : (run + 1) * runs.inner - start);
+    each(Piece{start, size, runs.inner == 1 ? 0 : run % runs.channels});
   }
 }
 
+// The biases of a piece, block by block: neighbours in memory, or one number in all lanes.
 template <class T>
-inline T activate(T v, const Shape<T>& s) {
-  v = (v > 0 ? v : v * s.slope) * s.gain;
-  v = v > s.limit ? s.limit : v;
-  return v < -s.limit ? -s.limit : v;
-}
+struct Biases {
+  const T* first;
+  int64_t step;
+  alignas(64) T shared[kLanes];
 
-template <class T>
-inline T derivative(T y, const Shape<T>& s) {
-  const T factor = y > 0 ? s.gain : s.gain * s.slope;
-  return y >= s.limit || y <= -s.limit ? T(0) : factor;
-}
+  Biases(const std::vector<T>& bias, const Runs& runs, const Piece& piece) : first(bias.data()), step(1) {
+    if (runs.inner == 1) return;
+    std::fill(shared, shared + kLanes, bias[piece.channel]);
+    first = shared;
+    step = 0;
+  }
+  Block<T> at(int64_t i, int count) const { return load<T>(first + i * step, step ? count : kLanes); }
+};
+
+int lanes_left(int64_t size, int64_t i) { return static_cast<int>(std::min<int64_t>(kLanes, size - i)); }
 
 template <class S>
 Tensor forward(const Tensor& x, const std::optional<Tensor>& b, const Runs& runs, const Shape<Compute<S>>& shape) {
@@ -78,16 +100,14 @@ Tensor forward(const Tensor& x, const std::optional<Tensor>& b, const Runs& runs
   const S* from = static_cast<const S*>(x.const_data_ptr());
   S* to = static_cast<S*>(y.mutable_data_ptr());
   const std::vector<T> bias = repeat<T>(b, runs);
-  const int64_t pattern = bias.size(), chunk = std::max(kChunk / pattern, int64_t(1)) * pattern;
+  const int64_t stretch = bias.size(), chunk = (kChunk + stretch - 1) / stretch * stretch;
   torch::stable::parallel_for(0, (runs.total + chunk - 1) / chunk, 2, [&](int64_t first, int64_t last) {
-    for_pieces(runs, pattern, first * chunk, std::min(last * chunk, runs.total), [&](int64_t at, int64_t n, int64_t channel) {
-      if (runs.inner == 1) {
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++) to[at + i] = activate<T>(T(from[at + i]) + bias[i], shape);
-      } else {
-        const T shared = bias[channel];
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++) to[at + i] = activate<T>(T(from[at + i]) + shared, shape);
+    for_pieces(runs, stretch, first * chunk, std::min(last * chunk, runs.total), [&](const Piece& piece) {
+      const Biases<T> biases(bias, runs, piece);
+      for (int64_t i = 0; i < piece.size; i += kLanes) {
+        const int count = lanes_left(piece.size, i);
+        const int64_t at = piece.start + i;
+        store(to + at, shape.value(load<T>(from + at, count) + biases.at(i, count)), count);
       }
     });
   });
@@ -105,54 +125,54 @@ std::tuple<Tensor, Tensor> backward(const Tensor& v, const std::optional<Tensor>
   const S *from = static_cast<const S*>(v.const_data_ptr()), *result = static_cast<const S*>(y.const_data_ptr());
   S* to = static_cast<S*>(dx.mutable_data_ptr());
   const std::vector<T> bias = repeat<T>(b, runs);
-  const int64_t pattern = bias.size(), chunk = std::max(kChunk / pattern, int64_t(1)) * pattern;
-  const int64_t chunks = (runs.total + chunk - 1) / chunk;
-  std::vector<T> sums(sum ? chunks * runs.channels : 0);  // per task, added up in order: the same on every run
-  torch::stable::parallel_for(0, chunks, 2, [&](int64_t first, int64_t last) {
-    std::vector<T> partial(pattern);
+  const int64_t stretch = bias.size(), chunk = (kChunk + stretch - 1) / stretch * stretch;
+  const int64_t tasks = (runs.total + chunk - 1) / chunk;
+  std::vector<T> sums(sum ? tasks * runs.channels : 0);  // per task, added up in order: the same on every run
+  torch::stable::parallel_for(0, tasks, 2, [&](int64_t first, int64_t last) {
+    const int64_t slots = runs.inner == 1 ? (stretch + kLanes - 1) / kLanes : 1;
+    std::vector<Block<T>> partial(slots);
     for (int64_t task = first; task < last; task++) {
-      std::fill(partial.begin(), partial.end(), T(0));
-      for_pieces(runs, pattern, task * chunk, std::min((task + 1) * chunk, runs.total), [&](int64_t at, int64_t n, int64_t channel) {
-        if (runs.inner == 1) {
-#pragma omp simd
-          for (int64_t i = 0; i < n; i++) {
-            const T d = (T(from[at + i]) + bias[i]) * derivative<T>(T(result[at + i]), shape);
-            to[at + i] = d;
-            partial[i] += d;
-          }
-        } else {
-          const T shared = bias[channel];
-          T total = 0;
-#pragma omp simd reduction(+ : total)
-          for (int64_t i = 0; i < n; i++) {
-            const T d = (T(from[at + i]) + shared) * derivative<T>(T(result[at + i]), shape);
-            to[at + i] = d;
-            total += d;
-          }
-          partial[channel] += total;
+      T* own = sums.data() + task * runs.channels;
+      std::fill(partial.begin(), partial.end(), Block<T>{});
+      for_pieces(runs, stretch, task * chunk, std::min((task + 1) * chunk, runs.total), [&](const Piece& piece) {
+        const Biases<T> biases(bias, runs, piece);
+        for (int64_t i = 0; i < piece.size; i += kLanes) {
+          const int count = lanes_left(piece.size, i);
+          const int64_t at = piece.start + i;
+          const auto d = (load<T>(from + at, count) + biases.at(i, count)) * shape.derivative(load<T>(result + at, count));
+          store(to + at, d, count);
+          Block<T>& slot = partial[biases.step * i / kLanes];
+          slot = slot + (count == kLanes ? d : load<T>(reinterpret_cast<const T*>(&d), count));
+        }
+        if (sum && runs.inner > 1) {
+          const T* lanes = reinterpret_cast<const T*>(&partial[0]);
+          own[piece.channel] = std::accumulate(lanes, lanes + kLanes, own[piece.channel]);
+          partial[0] = {};
         }
       });
-      if (sum) {
-        T* own = sums.data() + task * runs.channels;
-        for (int64_t i = 0; i < pattern; i++) own[i % runs.channels] += partial[i];
+      for (int64_t i = 0; sum && runs.inner == 1 && i < stretch; i++) {
+        own[i % runs.channels] += reinterpret_cast<const T*>(partial.data())[i];
       }
     }
   });
   if (sum) {
-    S* total = static_cast<S*>(db.mutable_data_ptr());
+    S* to_sum = static_cast<S*>(db.mutable_data_ptr());
     for (int64_t c = 0; c < runs.channels; c++) {
       double channel = 0;
-      for (int64_t task = 0; task < chunks; task++) channel += sums[task * runs.channels + c];
-      total[c] = static_cast<S>(channel);
+      for (int64_t task = 0; task < tasks; task++) channel += sums[task * runs.channels + c];
+      to_sum[c] = static_cast<S>(channel);
     }
   }
   return {dx, db};
 }
 
-template <class T>
-Shape<T> make_shape(double slope, double gain, std::optional<double> clamp) {
+template <class S>
+Shape<Compute<S>> make_shape(double slope, double gain, std::optional<double> clamp) {
+  using T = Compute<S>;
   STD_TORCH_CHECK(gain > 0, "gain: ", gain, " given, a positive number wanted");
-  return {static_cast<T>(slope), static_cast<T>(gain), clamp ? static_cast<T>(*clamp) : std::numeric_limits<T>::infinity()};
+  // The limit as stored: the derivative knows clamped outputs by it.
+  const T limit = clamp ? static_cast<T>(static_cast<S>(*clamp)) : std::numeric_limits<T>::infinity();
+  return {static_cast<T>(slope), static_cast<T>(gain), limit};
 }
 
 Tensor bias_act(const Tensor& x_any, const std::optional<Tensor>& b, int64_t dim, double slope, double gain,
@@ -161,8 +181,8 @@ Tensor bias_act(const Tensor& x_any, const std::optional<Tensor>& b, int64_t dim
   const Runs runs = make_runs(x, dim);
   switch (x.scalar_type()) {
     case ScalarType::Double: return forward<double>(x, b, runs, make_shape<double>(slope, gain, clamp));
-    case ScalarType::BFloat16: return forward<BFloat16>(x, b, runs, make_shape<float>(slope, gain, clamp));
-    case ScalarType::Half: return forward<Half>(x, b, runs, make_shape<float>(slope, gain, clamp));
+    case ScalarType::BFloat16: return forward<BFloat16>(x, b, runs, make_shape<BFloat16>(slope, gain, clamp));
+    case ScalarType::Half: return forward<Half>(x, b, runs, make_shape<Half>(slope, gain, clamp));
     default: return forward<float>(x, b, runs, make_shape<float>(slope, gain, clamp));
   }
 }
@@ -173,8 +193,8 @@ std::tuple<Tensor, Tensor> bias_act_grad(const Tensor& v_any, const std::optiona
   const Runs runs = make_runs(y, dim);
   switch (y.scalar_type()) {
     case ScalarType::Double: return backward<double>(v, b, y, runs, make_shape<double>(slope, gain, clamp), sum);
-    case ScalarType::BFloat16: return backward<BFloat16>(v, b, y, runs, make_shape<float>(slope, gain, clamp), sum);
-    case ScalarType::Half: return backward<Half>(v, b, y, runs, make_shape<float>(slope, gain, clamp), sum);
+    case ScalarType::BFloat16: return backward<BFloat16>(v, b, y, runs, make_shape<BFloat16>(slope, gain, clamp), sum);
+    case ScalarType::Half: return backward<Half>(v, b, y, runs, make_shape<Half>(slope, gain, clamp), sum);
     default: return backward<float>(v, b, y, runs, make_shape<float>(slope, gain, clamp), sum);
   }
 }

@@ -12,7 +12,13 @@
 #include <immintrin.h>
 #endif
 
+#include <torch/headeronly/util/BFloat16.h>
+#include <torch/headeronly/util/Half.h>
+
 namespace sg {
+
+using torch::headeronly::BFloat16;
+using torch::headeronly::Half;
 
 #if defined(__AVX512F__)
 constexpr int kRegisterBytes = 64;
@@ -130,30 +136,86 @@ inline uint16_t beyond(const Block<T>& v, T limit) {
   return below(v, -limit) | below(v * splat(T(-1)), -limit);
 }
 
-// The first `count` lanes from memory, zero in the others.
+// Numbers from memory to registers and back, one register's lanes at a time.
+template <class T>
+inline typename Block<T>::Part convert(const T* from) {
+  typename Block<T>::Part part;
+  std::memcpy(&part, from, sizeof(part));
+  return part;
+}
+
+template <class T>
+inline void convert(T* to, typename Block<T>::Part part) {
+  std::memcpy(to, &part, sizeof(part));
+}
+
+constexpr int kFloats = kRegisterBytes / 4;
+typedef uint16_t Halves __attribute__((vector_size(kRegisterBytes / 2)));
+typedef uint32_t Words __attribute__((vector_size(kRegisterBytes)));
+
+inline Block<float>::Part convert(const BFloat16* from) {
+  Halves halves;
+  std::memcpy(&halves, from, sizeof(halves));
+  return (Block<float>::Part)(__builtin_convertvector(halves, Words) << 16);
+}
+
+inline void convert(BFloat16* to, Block<float>::Part part) {
+  const Words bits = (Words)part;
+  const Words rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;  // to nearest, ties to even
+  const Words quiet = (bits >> 16) | 0x40;                           // NaN must not round to infinity
+  const Halves halves = __builtin_convertvector(part == part ? rounded : quiet, Halves);
+  std::memcpy(to, &halves, sizeof(halves));
+}
+
+inline Block<float>::Part convert(const Half* from) {
+#if defined(__AVX512F__)
+  return (Block<float>::Part)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)from));
+#elif defined(__F16C__)
+  return (Block<float>::Part)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)from));
+#else
+  Block<float>::Part part;
+  for (int l = 0; l < kFloats; l++) part[l] = static_cast<float>(from[l]);
+  return part;
+#endif
+}
+
+inline void convert(Half* to, Block<float>::Part part) {
+#if defined(__AVX512F__)
+  _mm256_storeu_si256((__m256i*)to, _mm512_cvtps_ph((__m512)part, _MM_FROUND_TO_NEAREST_INT));
+#elif defined(__F16C__)
+  _mm_storeu_si128((__m128i*)to, _mm256_cvtps_ph((__m256)part, _MM_FROUND_TO_NEAREST_INT));
+#else
+  for (int l = 0; l < kFloats; l++) to[l] = static_cast<Half>(part[l]);
+#endif
+}
+
 template <class T, class S>
-inline Block<T> load(const S* from, int count = kLanes) {
-  alignas(64) T lanes[kLanes];
-  if (count == kLanes) {
-    for (int l = 0; l < kLanes; l++) lanes[l] = static_cast<T>(from[l]);
-  } else {
-    std::memset(lanes, 0, sizeof(lanes));
-    for (int l = 0; l < count; l++) lanes[l] = static_cast<T>(from[l]);
-  }
+inline Block<T> load(const S* from) {
   Block<T> block;
-  std::memcpy(&block, lanes, sizeof(block));
+  for (int i = 0; i < Block<T>::kParts; i++) block.part[i] = convert(from + i * Block<T>::kPartLanes);
   return block;
 }
 
 template <class T, class S>
-inline void store(S* to, const Block<T>& block, int count = kLanes) {
-  alignas(64) T lanes[kLanes];
-  std::memcpy(lanes, &block, sizeof(block));
-  if (count == kLanes) {
-    for (int l = 0; l < kLanes; l++) to[l] = static_cast<S>(lanes[l]);
-  } else {
-    for (int l = 0; l < count; l++) to[l] = static_cast<S>(lanes[l]);
-  }
+inline void store(S* to, const Block<T>& block) {
+  for (int i = 0; i < Block<T>::kParts; i++) convert(to + i * Block<T>::kPartLanes, block.part[i]);
+}
+
+// The first `count` lanes; the others are read as zero.
+template <class T, class S>
+inline Block<T> load(const S* from, int count) {
+  if (count == kLanes) return load<T>(from);
+  alignas(64) S lanes[kLanes] = {};
+  for (int l = 0; l < count; l++) lanes[l] = from[l];
+  return load<T>(lanes);
+}
+
+template <class T, class S>
+inline void store(S* to, const Block<T>& block, int count) {
+  if (count == kLanes) return store(to, block);
+  alignas(64) S lanes[kLanes];
+  store(lanes, block);
+  for (int l = 0; l < count; l++) to[l] = lanes[l];
 }
 
 // Store a whole block past the caches, to an address aligned to a register.

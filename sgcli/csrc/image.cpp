@@ -6,9 +6,6 @@ namespace sg {
 
 namespace {
 
-using torch::headeronly::BFloat16;
-using torch::headeronly::Half;
-
 constexpr int64_t kCacheBytes = 4 << 20;
 
 // Large images go to memory past the caches: a block's lines are far apart, and fetching each before writing it would

@@ -40,17 +40,16 @@ def use_native(impl: Impl, x: torch.Tensor) -> bool:
     Raises ValueError for an unknown `impl` or where native code was asked for and cannot take x, SgError where it was
     asked for (by `impl` or SG_OPS=strict) and cannot be had.
     """
-    if impl == "reference" or (impl == "auto" and mode() == "reference"):
+    if impl == "reference":
         return False
     if impl not in ("auto", "native"):
         raise ValueError(f"impl: '{impl}' is unknown; one of auto, native, reference")
     takes_x = x.device.type == "cpu" and x.dtype in DTYPES
-    if impl == "native":
-        if not takes_x:
-            raise ValueError(f"x: {x.dtype} on {x.device.type} given; native operators take {_list_of_dtypes()} on cpu")
-        require()
-        return True
-    return takes_x and available()
+    if impl == "auto":
+        return takes_x and _is_default()
+    if not takes_x:
+        raise ValueError(f"x: {x.dtype} on {x.device.type} given; native operators take {_list_of_dtypes()} on cpu")
+    return require()
 
 
 def available() -> bool:
@@ -58,17 +57,21 @@ def available() -> bool:
     return _load() is None
 
 
-# torch.compile calls this for its value instead of looking inside. (torch.compiler.assume_constant_result sets the same
-# mark, and takes a second to import.)
-available._dynamo_marked_constant = True  # type: ignore[attr-defined]
-
-
-def require() -> None:
-    """Raise SgError with the repair unless the native library is loaded."""
-    if not available():
-        problem = _load()
-        assert problem is not None
+def require() -> bool:
+    """True, or SgError with the repair where there is no native library."""
+    if problem := _load():
         raise SgError(f"the native operators cannot be used: {problem.what}", problem.repair)
+    return True
+
+
+def _is_default() -> bool:
+    return mode() != "reference" and available()
+
+
+# torch.compile calls these for their value instead of looking inside. (torch.compiler.assume_constant_result sets the
+# same mark, and takes a second to import.)
+for function in (require, _is_default):
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def status() -> list[Choice]:
@@ -104,7 +107,7 @@ def when_loaded(register: Callable[[], None]) -> Callable[[], None]:
 @functools.cache
 def mode() -> str:
     """The value of SG_OPS."""
-    value = os.environ.get("SG_OPS", "reference")
+    value = os.environ.get("SG_OPS", MODES[0])
     if value not in MODES:
         raise UsageError(f"SG_OPS={value}: one of {', '.join(MODES)} wanted", "unset SG_OPS")
     return value

@@ -33,7 +33,11 @@ def test_grid_to_stdout(model_file):
 def test_folder_of_seeds(model_file, tmp_path):
     result = sg("generate", "-m", model_file, "--seeds", "3,7-8", "-o", tmp_path / "out")
     assert result.status == 0, result.err
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["seed0003.png", "seed0007.png", "seed0008.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "seed0003.png",
+        "seed0007.png",
+        "seed0008.png",
+    ]
     assert result.out == b""
 
 
@@ -53,7 +57,9 @@ def test_a_seed_s_picture_does_not_depend_on_its_company(noise, model_file):
 
 
 def test_noise_modes_differ(model_file):
-    pictures = [sg("generate", "-m", model_file, "--seeds", 1, "--noise", mode).out for mode in ("const", "random", "none")]
+    pictures = [
+        sg("generate", "-m", model_file, "--seeds", 1, "--noise", mode).out for mode in ("const", "random", "none")
+    ]
     assert len(set(pictures)) == 3
 
 
@@ -159,12 +165,16 @@ def test_bad_options(model_file, tmp_path):
     refuse("--seeds", 0, "--precision", "int8", words=["fp32"])
     refuse("--seeds", 0, "--batch", 0, words=["--batch"])
     assert_refused(sg("sample", "-m", model_file, "--seeds", 0, "--space", "y"), 2, "one of z, w")
-    assert_refused(sg("sample", "-m", model_file, "--seeds", 0, "--space", "z", "--trunc", 0.5), 2, "truncation works in W")
+    assert_refused(
+        sg("sample", "-m", model_file, "--seeds", 0, "--space", "z", "--trunc", 0.5), 2, "truncation works in W"
+    )
 
 
 def test_closed_pipe_is_silent(model_file):
     command = f"{sys.executable} -m sgcli generate -m {model_file} --seeds 0-63 --format npy"
-    result = subprocess.run(["bash", "-c", f"{command} | head -c 10 | wc -c; echo ${{PIPESTATUS[0]}}"], capture_output=True)
+    result = subprocess.run(
+        ["bash", "-c", f"{command} | head -c 10 | wc -c; echo ${{PIPESTATUS[0]}}"], capture_output=True
+    )
     assert result.stdout.split() == [b"10", b"141"]
     assert result.stderr == b""
 

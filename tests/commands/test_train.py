@@ -67,7 +67,10 @@ def test_micro_batches_change_only_rounding(faces, tmp_path):
     common = ["--kimg", 0.016, "--batch", 8, "--gamma", 1]
     assert train(faces, tmp_path, *common, name="whole").status == 0
     assert train(faces, tmp_path, *common, "--batch-gpu", 4, name="split").status == 0
-    stats = [json.loads((tmp_path / name / "stats.jsonl").read_text().splitlines()[0]) for name in ("00000-whole", "00001-split")]
+    stats = [
+        json.loads((tmp_path / name / "stats.jsonl").read_text().splitlines()[0])
+        for name in ("00000-whole", "00001-split")
+    ]
     for key in ("Loss/G/loss", "Loss/D/loss"):
         assert stats[0][key]["mean"] == pytest.approx(stats[1][key]["mean"], rel=0.05)
 
@@ -127,7 +130,9 @@ def test_config_file_and_options_typed_over_it(faces, tmp_path):
 
 def test_a_run_s_config_trains_it_again(faces, tmp_path):
     train(faces, tmp_path, "--kimg", 0.008, "--gamma", 2)
-    result = sg("train", faces, "--config", tmp_path / "00000-run" / "config.json", "--outdir", tmp_path, "--name", "again")
+    result = sg(
+        "train", faces, "--config", tmp_path / "00000-run" / "config.json", "--outdir", tmp_path, "--name", "again"
+    )
     assert result.status == 0, result.err
     first, again = (json.loads((tmp_path / name / "config.json").read_text()) for name in ("00000-run", "00001-again"))
     assert first == again
@@ -189,7 +194,10 @@ def test_signals_save_everything(number, status, faces, tmp_path):
     assert b"everything is saved" in err and b"--resume" in err
     assert b"Traceback" not in err
     nimg = json.loads((run / "stats.jsonl").read_text().splitlines()[-1])["Progress/nimg"]
-    assert newest(run, "model-*").name == f"model-{nimg // 1000:06d}" + (f".{nimg % 1000:03d}" if nimg % 1000 else "") + ".safetensors"
+    assert (
+        newest(run, "model-*").name
+        == f"model-{nimg // 1000:06d}" + (f".{nimg % 1000:03d}" if nimg % 1000 else "") + ".safetensors"
+    )
     again = sg("train", "--resume", run, "--kimg", (nimg + 8) / 1000)
     assert again.status == 0, again.err
 

@@ -75,5 +75,7 @@ def test_compiles_whole(backend):
     expected = network(x, b)
     actual = torch.compile(network, fullgraph=True, backend=backend)(x, b)
     torch.testing.assert_close(actual, expected)
-    for a, e in zip(torch.autograd.grad(actual.sum(), [x, b]), torch.autograd.grad(expected.sum(), [x, b]), strict=True):
+    for a, e in zip(
+        torch.autograd.grad(actual.sum(), [x, b]), torch.autograd.grad(expected.sum(), [x, b]), strict=True
+    ):
         torch.testing.assert_close(a, e)

@@ -21,7 +21,7 @@ def draw_face(face: Face, size: int, rng: np.random.Generator) -> Array:
     """The picture of `face`, uint8 [size, size, 3]. `rng` gives the fine detail: strands, freckles, grain."""
     scene = Scene(face, Detail.sample(rng), size)
     _draw_background(scene)
-    strands = hair.strands(scene)
+    strands = hair.strand_outlines(scene)
     hair.draw_back_hair(scene, strands[:20])
     _draw_body(scene)
     _draw_head(scene)

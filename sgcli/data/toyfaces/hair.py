@@ -11,7 +11,7 @@ from sgcli.data.toyfaces.scene import Scene
 GLEAM = (1.0, 0.95, 0.84)
 
 
-def strands(scene: Scene) -> Array:
+def strand_outlines(scene: Scene) -> Array:
     """Outlines [k, n, 2] of fine lines that run from the parting over the skull and then down."""
     face = scene.face
     x, y, length, bend, width = scene.detail.strands.T

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import json
@@ -90,9 +91,11 @@ def _draw_all(count: int, size: int, seed: int, without: Sequence[Combination], 
             yield from draw(chunk)
         return
     context = multiprocessing.get_context("spawn")  # forking a process that runs torch's threads may hang
-    pool = ProcessPoolExecutor(workers, context, _start_worker)
+    pool = ProcessPoolExecutor(workers, context, _end_with_parent)
     try:
-        for drawn in pool.map(draw, chunks):
+        with _blocked(signal.SIGINT):  # workers inherit this: Ctrl-C is for this process alone, which then stops them
+            results = pool.map(draw, chunks)
+        for drawn in results:
             yield from drawn
     except BrokenProcessPool as error:
         raise SgError(
@@ -102,17 +105,26 @@ def _draw_all(count: int, size: int, seed: int, without: Sequence[Combination], 
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when the parent ends, however it does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+@contextlib.contextmanager
+def _blocked(signal_number: signal.Signals) -> Iterator[None]:
+    """Hold back a signal to this thread until the end."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal_number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal_number})
 
 
 def _end_with_parent() -> None:
+    """End this worker when its parent ends, even if that was killed."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-    parent.join()
-    os._exit(1)
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _draw_chunk(size: int, seed: int, without: tuple[Combination, ...], indices: range) -> list[Drawn]:
