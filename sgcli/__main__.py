@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import typer
 
-from sgcli.errors import SgError
+from sgcli.errors import Interrupted, SgError
 
 CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[-4]  # click's ClickException, wherever this typer keeps it
 STATUS_CLOSED_PIPE = 128 + signal.SIGPIPE
@@ -24,6 +24,7 @@ STATUS_INTERRUPTED = 128 + signal.SIGINT
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run `sg` with `arguments` (default: the process's own) and exit."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    signal.signal(signal.SIGTERM, _terminate)
     status = run(arguments)
     try:
         sys.stdout.flush()
@@ -67,6 +68,11 @@ def run(arguments: list[str]) -> int:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         _print_error(f"unexpected: {what}", "a defect of sg: run again with --traceback and report it", show_traceback)
         return 1
+
+
+def _terminate(number: int, _frame: object) -> None:
+    """End by an exception, so that half-written files are removed on the way out."""
+    raise Interrupted(number, "terminated")
 
 
 def _print_error(message: str, hint: str | None, show_traceback: bool) -> None:

@@ -7,7 +7,9 @@ import typer
 from sgcli import __version__
 from sgcli.commands import data
 from sgcli.commands.arch import arch
+from sgcli.commands.bench import bench
 from sgcli.commands.demo import demo
+from sgcli.commands.doctor import doctor
 from sgcli.commands.generate import generate
 from sgcli.commands.info import info
 from sgcli.commands.sample import sample
@@ -43,3 +45,5 @@ app.command()(sample)
 app.add_typer(data.app, name="data")
 app.command()(info)
 app.command()(arch)
+app.command()(doctor)
+app.command()(bench)

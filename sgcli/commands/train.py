@@ -207,7 +207,9 @@ def settings_from_file(path: Path) -> dict[str, Any]:
         name = key.replace("-", "_")
         if name not in SETTINGS:
             close = difflib.get_close_matches(name, SETTINGS, n=1) or SETTINGS
-            raise UsageError(f"--config {path}: '{key}' is not a setting", f"perhaps {close[0]}; sg train --help lists them")
+            raise UsageError(
+                f"--config {path}: '{key}' is not a setting", f"perhaps {close[0]}; sg train --help lists them"
+            )
         wanted = [kind for kind in get_args(types[name]) if kind is not NoneType]
         if float in wanted:
             wanted.append(int)

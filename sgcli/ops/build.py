@@ -1,8 +1,8 @@
 """Compile sgcli/csrc at first use, for this machine, into the user's cache.
 
 The library's name holds a hash of everything that it depends on: sources, flags, compiler, PyTorch and CPU. Processes
-that come at the same time wait for the first one's build. A failed build is remembered under the same name, so that it is
-tried and reported once.
+that come at the same time wait for the first one's build. A failed build is remembered under the same name, so that it
+is tried and reported once.
 """
 
 from __future__ import annotations
@@ -69,10 +69,10 @@ def library() -> Path:
 def compiler_version() -> str | None:
     """First line of `$CXX --version` (default: c++), or None where there is no compiler."""
     try:
-        output = subprocess.run([_compiler(), "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
+        process = subprocess.run([_compiler(), "--version"], capture_output=True, text=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
         return None
-    return output.splitlines()[0] if output else None
+    return process.stdout.partition("\n")[0]
 
 
 @functools.cache
@@ -85,7 +85,8 @@ def _key() -> str:
     digest = hashlib.sha256()
     for source in sorted(SOURCES.iterdir()):
         digest.update(source.name.encode() + source.read_bytes())
-    for part in (*FLAGS, compiler_version(), torch.__version__, cpu_name(), _cpu_field("flags") or _cpu_field("Features")):
+    instructions = _cpu_field("flags") or _cpu_field("Features")  # the field's name on x86 and on ARM
+    for part in (*FLAGS, compiler_version(), torch.__version__, cpu_name(), instructions):
         digest.update(f"\0{part}".encode())
     return digest.hexdigest()[:16]
 
@@ -129,7 +130,9 @@ def _problem_of(failure: Path) -> Problem:
 
 
 def _report(problem: Problem) -> Problem:
-    progress.warn(f"native operators: {problem.what}; going on with PyTorch's, many times slower. To repair: {problem.repair}")
+    progress.warn(
+        f"native operators: {problem.what}; using PyTorch's own, many times slower. To repair: {problem.repair}"
+    )
     return problem
 
 

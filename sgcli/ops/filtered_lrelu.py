@@ -1,4 +1,4 @@
-"""Leaky ReLU applied on a finer grid: upsample, activate, downsample (spec stylegan3 §4; StyleGAN3 paper, section 3.2)."""
+"""Leaky ReLU on a finer grid: upsample, activate, downsample (spec stylegan3 §4; StyleGAN3 paper, section 3.2)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def filtered_lrelu(
     if slope < 0 or gain <= 0:
         raise ValueError(f"slope, gain: {slope}, {gain} given; a slope of at least 0 and a positive gain wanted")
     padding = list(parse_padding(padding))
-    if min(fine_size(x.shape[2:], fu, fd, up, padding)) < 1:
+    if min(_num_windows(x.shape[2:], fu, fd, up, padding)) < 1:
         raise ValueError(f"padding: {padding} leaves less than the filters of the {x.shape[2]}x{x.shape[3]} image")
     if fu is None and fd is None and up == down == 1 and not any(padding):
         return bias_act(x, b, act="lrelu", alpha=slope, gain=gain, clamp=clamp, impl=impl)
@@ -60,11 +60,11 @@ def filtered_lrelu(
     return _reference(x, fu, fd, b, up, down, padding, gain, slope, clamp, flip_filter)
 
 
-def fine_size(size: torch.Size, fu: torch.Tensor | None, fd: torch.Tensor | None, up: int, padding: list[int]) -> list[int]:
-    """(h, w) of the samples on the fine grid that begin a window of the downsampling filter."""
-    taps = [u + d - 2 for u, d in zip(filter_size(fu)[::-1], filter_size(fd)[::-1], strict=True)]
+def _num_windows(size, fu, fd, up: int, padding: list[int]) -> tuple[int, int]:
+    """(h, w): how many windows of the downsampling filter fit on the fine grid, before decimation."""
+    (up_w, up_h), (down_w, down_h) = filter_size(fu), filter_size(fd)
     x0, x1, y0, y1 = padding
-    return [size[0] * up + y0 + y1 - taps[0], size[1] * up + x0 + x1 - taps[1]]
+    return size[0] * up + y0 + y1 - (up_h - 1) - (down_h - 1), size[1] * up + x0 + x1 - (up_w - 1) - (down_w - 1)
 
 
 def _reference(x, fu, fd, b, up, down, padding, gain, slope, clamp, flip_filter) -> torch.Tensor:
@@ -77,7 +77,7 @@ def _reference(x, fu, fd, b, up, down, padding, gain, slope, clamp, flip_filter)
 @native.when_loaded
 def _register() -> None:
     def output_size(x, fu, fd, up, down, padding):
-        return [(size - 1) // down + 1 for size in fine_size(x.shape[2:], fu, fd, up, padding)]
+        return [(size - 1) // down + 1 for size in _num_windows(x.shape[2:], fu, fd, up, padding)]
 
     @torch.library.register_fake("sg::filtered_lrelu")
     def fake(x, fu, fd, b, up, down, padding, gain, slope, clamp, flip_filter, save):
@@ -132,5 +132,5 @@ def _transposed(ctx, dy: torch.Tensor, offset: list[int]) -> torch.Tensor:
         *adjoint_padding(padding[0], taps[0], up, down, ctx.in_size[1], ctx.out_size[1]),
         *adjoint_padding(padding[2], taps[1], up, down, ctx.in_size[0], ctx.out_size[0]),
     ]
-    gain = gain * up**2 / down**2
-    return torch.ops.sg.filtered_lrelu_replay(dy, codes, fd, fu, down, up, padding, offset, gain, slope, not flip_filter)
+    gain, flip_filter = gain * up**2 / down**2, not flip_filter
+    return torch.ops.sg.filtered_lrelu_replay(dy, codes, fd, fu, down, up, padding, offset, gain, slope, flip_filter)

@@ -78,10 +78,10 @@ def status() -> list[Choice]:
     """For each operator on the CPU: which implementation `impl='auto'` uses, and why."""
     if mode() == "reference":
         return [Choice(name, "reference", "SG_OPS=reference") for name in OPERATORS]
-    problem = _load()
-    if problem is None:
-        return [Choice(name, "native", f"built for {build.cpu_name()} by {build.compiler_version()}") for name in OPERATORS]
-    return [Choice(name, "reference", f"{problem.what} ({problem.repair})") for name in OPERATORS]
+    if problem := _load():
+        return [Choice(name, "reference", f"{problem.what} ({problem.repair})") for name in OPERATORS]
+    reason = f"built for {build.cpu_name()} by {build.compiler_version()}"
+    return [Choice(name, "native", reason) for name in OPERATORS]
 
 
 def empty_image(x: torch.Tensor, h: int, w: int) -> torch.Tensor:
@@ -125,7 +125,7 @@ def _load_once() -> build.Problem | None:
         torch.ops.load_library(build.library())
     except build.Problem as problem:
         if mode() == "strict":
-            raise SgError(f"SG_OPS=strict, but the native operators cannot be used: {problem.what}", problem.repair) from problem
+            raise SgError(f"SG_OPS=strict, and no native operators: {problem.what}", problem.repair) from problem
         return problem
     for register in _registrations:
         register()

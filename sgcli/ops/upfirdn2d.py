@@ -52,8 +52,8 @@ def upfirdn2d(
     flip_filter  False convolves with f, True correlates.
     gain         multiplies once in total.
     impl         see `sgcli.ops.native.use_native`.
-    Returns `[N, C, (H·up + y0 + y1 - fh) // down + 1, …]` in x's dtype and memory format; differentiable to any order in
-    x. Raises ValueError where shapes do not fit or nothing would be left.
+    Returns `[N, C, (H·up + y0 + y1 - fh) // down + 1, …]` in x's dtype and memory format; differentiable to any order
+    in x. Raises ValueError where shapes do not fit or nothing would be left.
     """
     check_image(x)
     up_x, up_y = _parse_pair(up, "up")

@@ -1,0 +1,68 @@
+"""The floor: what the convolutions and matrix products of a piece of work cost alone.
+
+The work runs once while every such call is written down; then only these calls are made, on ready tensors of the same
+shapes. What a network takes beyond this is what its operators, copies and bookkeeping cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
+
+aten = torch.ops.aten
+COUNTED = {
+    aten.convolution.default,
+    aten.convolution_backward.default,
+    aten.mm.default,
+    aten.addmm.default,
+    aten.bmm.default,
+}
+
+
+@dataclass
+class Recorder(TorchDispatchMode):
+    """Writes down every convolution and matrix product that is called inside its `with`."""
+
+    calls: list[tuple[Callable, tuple, dict]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in COUNTED and not _is_depthwise(func, args):
+            self.calls.append((func, tree_map(_stand_in, args), dict(kwargs or {})))
+        return func(*args, **(kwargs or {}))
+
+
+def record(work: Callable[[], object]) -> list[tuple[Callable, tuple, dict]]:
+    """The convolutions and matrix products of `work`, ready to be called again."""
+    with Recorder() as recorder:
+        work()
+    return recorder.calls
+
+
+def replay(calls: list[tuple[Callable, tuple, dict]]) -> None:
+    """Make the calls, and nothing else."""
+    with torch.inference_mode():
+        for function, args, kwargs in calls:
+            function(*args, **kwargs)
+
+
+def _stand_in(value: object) -> object:
+    """A tensor of the same shape and type, channels-last where it is 4-D: what convolution likes best."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    tensor = torch.randn(value.shape, dtype=torch.float32, device=value.device).to(value.dtype)
+    return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
+def _is_depthwise(func: Callable, args: tuple) -> bool:
+    """FIR filters of the reference are depthwise convolutions; they are not part of the floor."""
+    if func not in (aten.convolution.default, aten.convolution_backward.default):
+        return False
+    groups = args[8] if func is aten.convolution.default else args[9]
+    return groups > 1

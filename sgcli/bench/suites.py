@@ -1,0 +1,196 @@
+"""What `sg bench` measures: single operators, drawing, training steps; native against reference and floor."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sgcli.bench import floor
+from sgcli.bench.timing import Timing, operators, time_in_turns
+from sgcli.models import registry
+from sgcli.models.precision import set_precision
+from sgcli.ops.bias_act import bias_act
+from sgcli.ops.filtered_lrelu import filtered_lrelu
+from sgcli.ops.upfirdn2d import setup_filter, upfirdn2d
+from sgcli.training.config import resolve_config
+from sgcli.training.loop import make_players
+from sgcli.training.phases import MicroBatch, make_phases, run_phase
+from sgcli.training.randomness import draw_latents
+from sgcli.training.stats import Stats
+
+REFERENCE_REPEATS = 5  # the reference can be slow: fewer rounds tell enough
+
+
+@dataclass
+class Row:
+    """One line of a bench: a piece of work, and what each way of doing it takes."""
+
+    work: str
+    timings: dict[str, Timing]  # "native", "reference", "floor" or "copy"
+    bytes_moved: int | None = None  # read and written at least
+    images: int = 1  # the timings are for so many
+
+
+# ----- operators
+
+SG2_SHAPES = [(4, 512, 16, 16), (4, 512, 32, 32), (4, 128, 128, 128), (4, 64, 256, 256)]
+SG3_LAYERS = [  # channels, size in, up, down, taps up, taps down (rates 1, ½ or 2 of SG3-T and R at 256²)
+    (512, 36, 4, 2, 24, 12),
+    (512, 52, 2, 2, 12, 12),
+    (256, 84, 4, 2, 24, 12),
+    (128, 276, 2, 2, 12, 12),
+]
+
+
+def operator_rows(device: torch.device, dtype: torch.dtype) -> Iterator[Row]:
+    """Each operator at the shapes that networks use: forward, and forward with backward."""
+    for shape in SG2_SHAPES:
+        x = _picture(shape, device, dtype)
+        b = torch.randn(shape[1], device=device, dtype=dtype)
+        work = f"bias_act lrelu {_name(shape)}"
+        yield from _operator(work, x, lambda x, b=b: bias_act(x, b, act="lrelu", clamp=256), 2 * _bytes(x))
+    f = setup_filter([1, 3, 3, 1])
+    assert f is not None
+    f = f.to(device)
+    for shape in SG2_SHAPES:
+        x = _picture(shape, device, dtype)
+        for what, options in (("filter", {"padding": 1}), ("up 2", {"up": 2, "padding": [2, 1, 2, 1], "gain": 4}),
+                              ("down 2", {"down": 2, "padding": 1})):  # fmt: skip
+            out = upfirdn2d(x[:1, :1].float(), f, **options)
+            moved = _bytes(x) + out.numel() * shape[0] * shape[1] * x.element_size()
+            yield from _operator(
+                f"upfirdn2d {what} {_name(shape)}", x, lambda x, o=options: upfirdn2d(x, f, **o), moved
+            )
+    for channels, size, up, down, taps_up, taps_down in SG3_LAYERS:
+        x = _picture((2, channels, size, size), device, dtype)
+        fu, fd = (setup_filter(torch.hann_window(n + 2, periodic=False)[1:-1].tolist()) for n in (taps_up, taps_down))
+        pad = (taps_up + taps_down) // 2
+        options: dict[str, Any] = {
+            "fu": fu.to(device),
+            "fd": fd.to(device),
+            "up": up,
+            "down": down,
+            "padding": pad,
+            "clamp": 256,
+        }
+        out = filtered_lrelu(x[:1, :1].float(), **options)
+        moved = _bytes(x) + out.numel() * 2 * channels * x.element_size()
+        work = f"filtered_lrelu {up}/{down} {_name(x.shape)}"
+        yield from _operator(work, x, lambda x, o=options: filtered_lrelu(x, **o), moved)
+
+
+def _operator(work: str, x: torch.Tensor, function: Callable, moved: int) -> Iterator[Row]:
+    def forward() -> None:
+        with torch.inference_mode():
+            function(x)
+
+    leaf = x.detach().clone(memory_format=torch.preserve_format).requires_grad_(True)
+    cotangent = torch.randn_like(function(x))
+
+    def both() -> None:
+        torch.autograd.grad([function(leaf)], [leaf], [cotangent])
+
+    source, target = x, torch.empty_like(x)
+    for suffix, call in (("", forward), (" +backward", both)):
+        ways = {"native": _with("strict", call), "reference": _with("reference", call)}
+        if not suffix:
+            ways["copy"] = lambda: target.copy_(source)
+        timings = time_in_turns(ways, x.device, REFERENCE_REPEATS)
+        yield Row(work + suffix, timings, moved if not suffix else None)
+
+
+# ----- networks
+
+
+def generate_rows(
+    arch: str, resolution: int, batch: int, device: torch.device, precision: str, **sizes
+) -> Iterator[Row]:
+    """G drawing `batch` pictures and D scoring them."""
+    config = bench_config(arch, resolution, batch, precision, **sizes)
+    G, D = (registry.build_network(spec).eval().requires_grad_(False).to(device) for spec in (config.G, config.D))
+    for network in (G, D):
+        set_precision(network, precision)
+    z, c = torch.randn(batch, config.G["z_dim"], device=device), torch.zeros(batch, 0, device=device)
+    img = torch.randn(batch, 3, resolution, resolution, device=device)
+
+    def draw() -> None:
+        with torch.inference_mode():
+            G(z, c, noise="const")
+
+    def score() -> None:
+        with torch.inference_mode():
+            D(img, c)
+
+    for work, call in ((f"{arch} {resolution}² generate", draw), (f"{arch} {resolution}² score (D)", score)):
+        yield Row(work, time_in_turns(_ways(call), device, REFERENCE_REPEATS), images=batch)
+
+
+def train_rows(arch: str, resolution: int, batch: int, device: torch.device, precision: str, **sizes) -> Iterator[Row]:
+    """Every phase of a training step; and the step, with each phase counted as often as it runs."""
+    config = bench_config(arch, resolution, batch, precision, **sizes)
+    phases = make_phases(config, make_players(config, device), Stats())
+    micro = _micro_batch(config, device)
+    per_image: dict[str, list[Timing]] = {}
+    for phase in phases:
+        timings = time_in_turns(_ways(functools.partial(run_phase, phase, [micro])), device, REFERENCE_REPEATS)
+        for way, timing in timings.items():
+            share = [value / phase.interval for value in (timing.median, timing.low, timing.high)]
+            per_image.setdefault(way, []).append(Timing(*share))
+        yield Row(f"{arch} {resolution}² {phase.name}", timings, images=batch)
+    total = {
+        way: Timing(*(sum(getattr(timing, name) for timing in parts) for name in ("median", "low", "high")))
+        for way, parts in per_image.items()
+    }
+    yield Row(f"{arch} {resolution}² training step", total, images=batch)
+
+
+def bench_config(arch: str, resolution: int, batch: int, precision: str, tiny: bool = False, **sizes):
+    """The configuration that `sg train` would use."""
+    data = {"resolution": resolution, "num_channels": 3, "label_dim": 0}
+    return resolve_config(arch, data, {"batch": batch, "precision": precision, **sizes}, tiny=tiny)
+
+
+def _micro_batch(config, device: torch.device) -> MicroBatch:
+    n, resolution = config.batch, config.G["img_resolution"]
+    labels = torch.zeros(n, 0, device=device)
+    latents = draw_latents(
+        seed=0,
+        purpose="bench",
+        first=0,
+        batch=n,
+        z_dim=config.G["z_dim"],
+        num_ws=6,
+        style_mixing_prob=0.9,
+        labels=labels,
+    )
+    return MicroBatch(torch.randn(n, 3, resolution, resolution, device=device), labels, latents)
+
+
+def _ways(call: Callable[[], None]) -> dict[str, Callable[[], object]]:
+    native = _with("strict", call)
+    calls = floor.record(native)
+    return {"native": native, "reference": _with("reference", call), "floor": lambda: floor.replay(calls)}
+
+
+def _with(mode: str, call: Callable[[], object]) -> Callable[[], object]:
+    def inside() -> None:
+        with operators(mode):
+            call()
+
+    return inside
+
+
+def _picture(shape, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    return torch.randn(shape, device=device).to(dtype).to(memory_format=torch.channels_last)
+
+
+def _bytes(x: torch.Tensor) -> int:
+    return x.numel() * x.element_size()
+
+
+def _name(shape) -> str:
+    return "x".join(map(str, shape))

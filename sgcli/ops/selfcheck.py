@@ -1,0 +1,68 @@
+"""Compare every native operator with its reference on this machine: forward, first and second derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from sgcli.ops.bias_act import bias_act
+from sgcli.ops.filtered_lrelu import filtered_lrelu
+from sgcli.ops.native import Impl
+from sgcli.ops.upfirdn2d import setup_filter, upfirdn2d
+
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 4e-3}  # of the largest magnitude
+
+
+@dataclass
+class Check:
+    """One comparison; `error` is relative to the largest magnitude."""
+
+    operator: str
+    what: str  # forward, first derivative, second derivative
+    dtype: torch.dtype
+    error: float
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= TOLERANCE[self.dtype]
+
+
+def check_operators(device: torch.device, dtype: torch.dtype = torch.float32) -> list[Check]:
+    """Run every operator both ways. Raises what the native operator raises."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator).to(device)
+
+    f, taps = setup_filter([1, 3, 3, 1]), setup_filter(torch.hann_window(14, periodic=False)[1:-1].tolist())
+    assert f is not None and taps is not None
+    f, taps, bias = f.to(device), taps.to(device), draw(16).to(dtype)
+    x = draw(2, 16, 21, 18).to(dtype)
+    cases: dict[str, Callable[[torch.Tensor, Impl], torch.Tensor]] = {
+        "bias_act": lambda x, impl: bias_act(x, bias, act="lrelu", clamp=2, impl=impl),
+        "upfirdn2d": lambda x, impl: upfirdn2d(x, f, up=2, padding=[2, 1, 2, 1], gain=4, impl=impl),
+        "filtered_lrelu": lambda x, impl: filtered_lrelu(
+            x, fu=taps, fd=taps, b=bias, up=2, down=2, padding=10, clamp=2, impl=impl
+        ),
+    }
+    checks = []
+    for name, function in cases.items():
+        results = [derivatives(lambda x, i=impl, g=function: g(x, i), x) for impl in ("native", "reference")]
+        for what, native, reference in zip(("forward", "1st derivative", "2nd derivative"), *results, strict=True):
+            error = (native - reference).abs().max() / reference.abs().max().clamp_min(1e-12)
+            checks.append(Check(name, what, dtype, float(error)))
+    return checks
+
+
+def derivatives(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> list[torch.Tensor]:
+    """y, d⟨y, u⟩/dx, and d⟨that, v⟩/du, in fp32: the terms that R1 and path length use."""
+    x = x.detach().requires_grad_(True)
+    y = function(x)
+    generator = torch.Generator().manual_seed(1)
+    u = torch.randn(y.shape, generator=generator).to(y).requires_grad_(True)
+    (first,) = torch.autograd.grad([y], [x], [u], create_graph=True)
+    v = torch.randn(x.shape, generator=generator).to(x)
+    (second,) = torch.autograd.grad([first], [u], [v])
+    return [tensor.detach().float() for tensor in (y, first, second)]
