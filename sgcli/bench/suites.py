@@ -38,6 +38,11 @@ class Row:
 # ----- operators
 
 SG2_SHAPES = [(4, 512, 16, 16), (4, 512, 32, 32), (4, 128, 128, 128), (4, 64, 256, 256)]
+RESAMPLINGS: dict[str, dict[str, Any]] = {
+    "filter": {"padding": 1},
+    "up 2": {"up": 2, "padding": [2, 1, 2, 1], "gain": 4},
+    "down 2": {"down": 2, "padding": 1},
+}
 SG3_LAYERS = [  # channels, size in, up, down, taps up, taps down (rates 1, ½ or 2 of SG3-T and R at 256²)
     (512, 36, 4, 2, 24, 12),
     (512, 52, 2, 2, 12, 12),
@@ -58,8 +63,7 @@ def operator_rows(device: torch.device, dtype: torch.dtype) -> Iterator[Row]:
     f = f.to(device)
     for shape in SG2_SHAPES:
         x = _picture(shape, device, dtype)
-        for what, options in (("filter", {"padding": 1}), ("up 2", {"up": 2, "padding": [2, 1, 2, 1], "gain": 4}),
-                              ("down 2", {"down": 2, "padding": 1})):  # fmt: skip
+        for what, options in RESAMPLINGS.items():
             out = upfirdn2d(x[:1, :1].float(), f, **options)
             moved = _bytes(x) + out.numel() * shape[0] * shape[1] * x.element_size()
             yield from _operator(
@@ -67,20 +71,24 @@ def operator_rows(device: torch.device, dtype: torch.dtype) -> Iterator[Row]:
             )
     for channels, size, up, down, taps_up, taps_down in SG3_LAYERS:
         x = _picture((2, channels, size, size), device, dtype)
-        fu, fd = (setup_filter(torch.hann_window(n + 2, periodic=False)[1:-1].tolist()) for n in (taps_up, taps_down))
-        pad = (taps_up + taps_down) // 2
-        options: dict[str, Any] = {
-            "fu": fu.to(device),
-            "fd": fd.to(device),
+        design: dict[str, Any] = {
+            "fu": _low_pass(taps_up).to(device),
+            "fd": _low_pass(taps_down).to(device),
             "up": up,
             "down": down,
-            "padding": pad,
+            "padding": (taps_up + taps_down) // 2,
             "clamp": 256,
         }
-        out = filtered_lrelu(x[:1, :1].float(), **options)
+        out = filtered_lrelu(x[:1, :1].float(), **design)
         moved = _bytes(x) + out.numel() * 2 * channels * x.element_size()
         work = f"filtered_lrelu {up}/{down} {_name(x.shape)}"
-        yield from _operator(work, x, lambda x, o=options: filtered_lrelu(x, **o), moved)
+        yield from _operator(work, x, lambda x, o=design: filtered_lrelu(x, **o), moved)
+
+
+def _low_pass(taps: int) -> torch.Tensor:
+    """A separable filter of so many taps, for timing: the values do not matter."""
+    f = torch.hann_window(taps + 2, periodic=False)[1:-1]
+    return f / f.sum()
 
 
 def _operator(work: str, x: torch.Tensor, function: Callable, moved: int) -> Iterator[Row]:

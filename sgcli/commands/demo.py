@@ -61,7 +61,7 @@ def invent_faces(path: Path, count: int, seed: int) -> None:
 
 
 def train_or_go_on(train_set: Path, outdir: Path, device: str) -> Run:
-    from sgcli.commands.train import announce, resolve
+    from sgcli.commands.train import introduce, resolve
     from sgcli.training.launch import find_resumable, launch
 
     dataset, config = resolve(train_set, SETTINGS)
@@ -70,7 +70,7 @@ def train_or_go_on(train_set: Path, outdir: Path, device: str) -> Run:
         notice(f"{earlier.run.path}: is trained already; delete {outdir} to start over")
         return earlier.run
     torch_device = options.resolve_device(device)
-    return launch(config, dataset, torch_device, outdir=outdir, name=NAME, resume=earlier, on_start=announce)
+    return launch(config, dataset, torch_device, outdir=outdir, name=NAME, resume=earlier, on_start=introduce)
 
 
 def draw_results(run: Run, outdir: Path) -> None:

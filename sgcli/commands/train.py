@@ -222,13 +222,18 @@ def settings_from_file(path: Path) -> dict[str, Any]:
 
 def announce(training: Training) -> None:
     """Print the run's folder, the only output, and say on stderr what is about to happen."""
+    introduce(training)
+    print(training.run.path, flush=True)
+
+
+def introduce(training: Training) -> None:
+    """One line on stderr: what is trained on what, for how long."""
     config = training.config
     gamma = f"gamma {config.r1_gamma:g}" + ("" if "gamma" in config.options else " (0.0002 r² / batch)")
     notice(
         f"{config.arch} on {config.data['name']}: {len(training.dataset)} pictures of {config.data['resolution']}², "
         f"{config.kimg:g} kimg, batch {config.batch}, {gamma}, on {training.device}"
     )
-    print(training.run.path, flush=True)
 
 
 def print_plan(config: TrainingConfig, device: Any) -> None:

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from sgcli.errors import SgError
 from sgcli.files import atomic_folder, atomic_path
 
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip can say; a real time would change the bytes
@@ -21,6 +22,15 @@ Put = Callable[[str, bytes], None]
 def image_name(index: int) -> str:
     """The name of image `index` in the data set."""
     return f"{index // 1000:05d}/img{index:08d}.png"
+
+
+def check_output_is_new(out: str | os.PathLike) -> None:
+    """Refuse to replace a data set, which may have taken hours to gather. Raises SgError."""
+    out = Path(out)
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise SgError(
+            f"{out}: exists already and is not an empty folder", "name a new folder or zip, or remove this one"
+        )
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from sgcli.data.check import is_resolution
 from sgcli.data.convert import CROPS, FILTERS, Recipe, convert, crop_to_recipe, encode_png
 from sgcli.data.faults import DATASET_JSON, KINDS, Fault, UnreadableFile, check_command, dataset_name, report_lines
 from sgcli.data.labels import Annotations, read_annotations
-from sgcli.data.output import Put, image_name, open_output
+from sgcli.data.output import Put, check_output_is_new, image_name, open_output
 from sgcli.data.parallel import map_in_threads
 from sgcli.data.source import Source, open_source
 from sgcli.errors import SgError, UsageError
@@ -79,6 +79,7 @@ def _check_arguments(src: str | os.PathLike, out: str | os.PathLike, size: int, 
         raise UsageError("OUT -: a data set cannot go to standard output", f"{dataset_name(src)}-{size}.zip")
     if Path(out).exists() and Path(src).exists() and Path(out).samefile(src):
         raise UsageError(f"{out}: OUT is SRC itself", "choose another name for OUT")
+    check_output_is_new(out)
 
 
 def _choose_mode(source: Source, names: list[str]) -> str:

@@ -23,10 +23,11 @@ class Synthesis(nn.Module):
         """What each of the num_ws styles controls."""
         raise NotImplementedError
 
-    def forward(self, ws: torch.Tensor, noise: NoiseChoice = "random") -> torch.Tensor:
+    def forward(self, ws: torch.Tensor, noise: NoiseChoice = "random", update_emas: bool = False) -> torch.Tensor:
         """Picture in fp32, about [-1, 1], unclamped.
 
-        noise  "random" (fresh), "const" (the model's own maps), "none", or one map `[N|1, 1, r, r]` per noise layer.
+        noise        "random" (fresh), "const" (the model's own maps), "none", or one map `[N|1, 1, r, r]` per noise layer.
+        update_emas  let the running magnitudes of activations follow this batch; networks without them ignore it.
         """
         raise NotImplementedError
 

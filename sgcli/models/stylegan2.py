@@ -212,7 +212,7 @@ class SynthesisNetwork(base.Synthesis):
         ]
         return [*convs, StyleLayer(f"b{self.img_resolution}.torgb", self.img_resolution)]
 
-    def forward(self, ws: torch.Tensor, noise: NoiseChoice = "random") -> torch.Tensor:
+    def forward(self, ws: torch.Tensor, noise: NoiseChoice = "random", update_emas: bool = False) -> torch.Tensor:
         assert ws.ndim == 3 and ws.shape[1] == self.num_ws, f"ws is [N, {self.num_ws}, {self.w_dim}]"
         ws = ws.to(torch.float32)
         maps = make_noise_maps(self.noise_layers(), noise, ws.shape[0], ws.device)

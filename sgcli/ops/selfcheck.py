@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from sgcli.ops.native import Impl
 from sgcli.ops.upfirdn2d import setup_filter, upfirdn2d
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 4e-3}  # of the largest magnitude
+
+IMPLS: tuple[Impl, ...] = ("native", "reference")
 
 
 @dataclass
@@ -40,7 +43,7 @@ def check_operators(device: torch.device, dtype: torch.dtype = torch.float32) ->
     assert f is not None and taps is not None
     f, taps, bias = f.to(device), taps.to(device), draw(16).to(dtype)
     x = draw(2, 16, 21, 18).to(dtype)
-    cases: dict[str, Callable[[torch.Tensor, Impl], torch.Tensor]] = {
+    cases: dict[str, Callable[..., torch.Tensor]] = {
         "bias_act": lambda x, impl: bias_act(x, bias, act="lrelu", clamp=2, impl=impl),
         "upfirdn2d": lambda x, impl: upfirdn2d(x, f, up=2, padding=[2, 1, 2, 1], gain=4, impl=impl),
         "filtered_lrelu": lambda x, impl: filtered_lrelu(
@@ -49,7 +52,7 @@ def check_operators(device: torch.device, dtype: torch.dtype = torch.float32) ->
     }
     checks = []
     for name, function in cases.items():
-        results = [derivatives(lambda x, i=impl, g=function: g(x, i), x) for impl in ("native", "reference")]
+        results = [derivatives(functools.partial(function, impl=impl), x) for impl in IMPLS]
         for what, native, reference in zip(("forward", "1st derivative", "2nd derivative"), *results, strict=True):
             error = (native - reference).abs().max() / reference.abs().max().clamp_min(1e-12)
             checks.append(Check(name, what, dtype, float(error)))

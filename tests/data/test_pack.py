@@ -43,7 +43,7 @@ def test_a_folder_holds_the_same(folder, tmp_path):
     pack(folder, tmp_path / "out", 16)
     with zipfile.ZipFile(tmp_path / "out.zip") as archive:
         assert all((tmp_path / "out" / name).read_bytes() == archive.read(name) for name in archive.namelist())
-    with pytest.raises(SgError, match="the folder is not empty"):
+    with pytest.raises(SgError, match="is not an empty folder"):
         pack(folder, tmp_path / "out", 16)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from sgcli import progress
-from sgcli.data.output import image_name, open_output
+from sgcli.data.output import check_output_is_new, image_name, open_output
 from sgcli.data.toyfaces.draw import draw_face
 from sgcli.data.toyfaces.face import ATTRIBUTES, Combination, Face, check_combinations, sample_face
 from sgcli.errors import SgError, UsageError
@@ -76,10 +76,7 @@ def _check(out: Path, count: int, size: int, workers: int | None, without: Seque
     if workers is not None and workers < 1:
         raise UsageError(f"workers {workers}: at least one is needed", f"--workers {os.cpu_count()}")
     check_combinations(without)
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise SgError(
-            f"{out}: exists already and is not an empty folder", "name a new folder or zip, or remove this one"
-        )
+    check_output_is_new(out)
 
 
 def _draw_all(count: int, size: int, seed: int, without: Sequence[Combination], workers: int) -> Iterator[Drawn]:

@@ -1,0 +1,201 @@
+"""StyleGAN3 generator (spec stylegan3 §1 to §3): configurations T and R, and D to H of the paper's ladder.
+
+Attribute names follow the official parameter names (`synthesis.L3_52_512.affine.weight`).
+Legend: N batch, I in and O out channels, K kernel size, W w_dim, S samples per side.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sgcli.models import base
+from sgcli.models import stylegan3_design as design
+from sgcli.models.fourier_input import FourierInput
+from sgcli.models.layers import FullyConnectedLayer, MappingNetwork
+from sgcli.models.noise import NoiseChoice, NoiseLayer
+from sgcli.models.precision import block_dtype
+from sgcli.models.style_layers import StyleLayer
+from sgcli.ops.filtered_lrelu import filtered_lrelu
+
+OUTPUT_SCALE = 0.25  # the layers work in a range of ±4
+
+
+class SynthesisLayer(nn.Module):
+    """Modulated convolution of an input brought to unit magnitude, then a leaky ReLU between filters (spec §3.4)."""
+
+    magnitude_ema: torch.Tensor  # [], moving average of the input's mean square
+    up_filter: torch.Tensor | None
+    down_filter: torch.Tensor | None
+
+    def __init__(
+        self,
+        plan: design.LayerDesign,
+        w_dim: int,
+        low_precision: bool = False,      # run in half precision where the device is made for it
+        conv_clamp: float | None = None,
+        magnitude_ema_kimg: float = 20,   # half-life of magnitude_ema
+    ):  # fmt: skip
+        super().__init__()
+        self.design, self.conv_clamp, self.magnitude_ema_kimg = plan, conv_clamp, magnitude_ema_kimg
+        self.low_precision, self.precision = low_precision, "auto"
+        in_channels, out_channels, k = plan.source.channels, plan.result.channels, plan.conv_kernel
+        self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, k, k))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.register_buffer("magnitude_ema", torch.ones([]))
+        self.register_buffer("up_filter", plan.up_filter())
+        self.register_buffer("down_filter", plan.down_filter())
+
+    def forward(self, x: torch.Tensor, w: torch.Tensor, update_emas: bool = False) -> torch.Tensor:
+        """x `[N, I, S_in, S_in]`, w `[N, W]` -> `[N, O, S_out, S_out]`."""
+        if update_emas:
+            self.track_magnitude(x)
+        plan = self.design
+        x = x.to(block_dtype(self.precision, self.low_precision, x.device))
+        weight, in_scale, out_scale = self.modulation(w)
+        x = x * in_scale.to(x.dtype)[:, :, None, None]
+        x = F.conv2d(x, weight.to(x.dtype), padding=plan.conv_kernel - 1)  # grows by K - 1: the margin pays for it
+        if out_scale is not None:
+            x = x * out_scale.to(x.dtype)[:, :, None, None]
+        return filtered_lrelu(
+            x,
+            fu=self.up_filter,
+            fd=self.down_filter,
+            b=self.bias.to(x.dtype),
+            up=plan.up,
+            down=plan.down,
+            padding=plan.padding,
+            gain=1.0 if plan.is_torgb else math.sqrt(2),
+            slope=1.0 if plan.is_torgb else 0.2,
+            clamp=self.conv_clamp,
+        )
+
+    def modulation(self, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+        """A weight `[O, I, K, K]` for the whole batch, scales of its input `[N, I]`, and of its output `[N, O]`.
+
+        Demodulation takes out any scale of the weights and of a sample's styles, so both may be normalised first: half
+        precision needs it. Each sample is normalised by itself, so that its picture does not depend on the batch.
+        """
+        styles = self.affine(w)
+        input_gain = self.magnitude_ema.rsqrt()
+        fan_in = self.weight[0].numel()
+        if self.design.is_torgb:
+            return self.weight, styles * (input_gain / math.sqrt(fan_in)), None
+        weight = self.weight * (self.weight.square().mean(dim=[1, 2, 3], keepdim=True) * fan_in).rsqrt()
+        styles = styles * styles.square().mean(dim=1, keepdim=True).rsqrt()
+        energy = styles.square() @ weight.square().sum(dim=[2, 3]).T  # [N, O]
+        return weight, styles, (energy + 1e-8 / fan_in).rsqrt() * input_gain
+
+    @torch.no_grad()
+    def track_magnitude(self, x: torch.Tensor) -> None:
+        decay = 0.5 ** (len(x) / (self.magnitude_ema_kimg * 1000))
+        self.magnitude_ema.copy_(x.float().square().mean().lerp(self.magnitude_ema, decay))
+
+
+class SynthesisNetwork(base.Synthesis):
+    """ws to pictures: Fourier features, num_layers layers, ToRGB. There is no noise."""
+
+    def __init__(
+        self,
+        w_dim: int,
+        img_resolution: int,
+        img_channels: int,
+        channel_base: int = 32768,
+        channel_max: int = 512,
+        channel_multiplier: int = 1,       # of both: 1x1 convolutions (R) take 2
+        conv_kernel: int = 3,              # 1: R
+        use_radial_filters: bool = False,  # R
+        schedule: str = "flexible",        # "octaves": D to H
+        num_layers: int = 14,              # of the flexible schedule
+        num_critical: int | None = 2,      # layers sampled critically, at the end; None: all
+        margin_size: int = 10,             # samples computed around the picture, at every rate
+        resampling: str = "kaiser",        # "bilinear": D
+        lrelu_upsampling: int = 2,         # 1: D and E
+        learned_transform: bool = True,    # w[0] turns and moves the input; False: D to G
+        num_fp16_res: int = 4,             # the highest octaves that run in half precision on a GPU
+        conv_clamp: float | None = 256,
+        magnitude_ema_kimg: float = 20,
+    ):  # fmt: skip
+        super().__init__()
+        check_sizes(img_resolution, schedule, resampling)
+        self.w_dim, self.img_resolution, self.img_channels = w_dim, img_resolution, img_channels
+        channels = (channel_base * channel_multiplier, channel_max * channel_multiplier, img_channels)
+        if schedule == "octaves":
+            num_critical = design.octave_layers(img_resolution) if num_critical is None else num_critical
+            signals = design.octave_schedule(img_resolution, num_critical, margin_size, channels)
+        else:
+            num_critical = num_layers - 1 if num_critical is None else num_critical
+            signals = design.flexible_schedule(img_resolution, num_layers, num_critical, margin_size, channels)
+        self.designs = design.design_layers(
+            signals, num_critical, conv_kernel, lrelu_upsampling, use_radial_filters, resampling
+        )
+        first = signals[0]
+        self.input = FourierInput(
+            w_dim,
+            first.channels,
+            size=first.sampling_rate + 2 * margin_size,
+            sampling_rate=first.sampling_rate,
+            bandwidth=first.cutoff,
+            learned_transform=learned_transform,
+        )
+        for plan in self.designs:
+            low_precision = plan.result.sampling_rate * 2**num_fp16_res > img_resolution
+            layer = SynthesisLayer(plan, w_dim, low_precision, conv_clamp, magnitude_ema_kimg)
+            setattr(self, plan.name, layer)
+        self.num_ws = len(self.designs) + int(learned_transform)
+
+    def layers(self) -> list[SynthesisLayer]:
+        return [getattr(self, plan.name) for plan in self.designs]
+
+    def noise_layers(self) -> list[NoiseLayer]:
+        return []
+
+    def style_layers(self) -> list[StyleLayer]:
+        signals = [(plan.name, plan.result) for plan in self.designs]
+        if self.input.learned_transform:
+            signals.insert(0, ("input", self.designs[0].source))
+        return [StyleLayer(name, signal.sampling_rate, signal.cutoff) for name, signal in signals]
+
+    def forward(self, ws: torch.Tensor, noise: NoiseChoice = "random", update_emas: bool = False) -> torch.Tensor:
+        assert ws.ndim == 3 and ws.shape[1] == self.num_ws, f"ws is [N, {self.num_ws}, {self.w_dim}]"
+        ws = ws.to(torch.float32)
+        x = self.input(ws[:, 0])
+        for layer, w in zip(self.layers(), ws[:, self.num_ws - len(self.designs) :].unbind(dim=1), strict=True):
+            x = layer(x, w, update_emas)
+        return (x * OUTPUT_SCALE).to(torch.float32)
+
+
+def check_sizes(img_resolution: int, schedule: str, resampling: str) -> None:
+    """Raise ValueError for what no network can be designed from."""
+    if img_resolution < 16 or img_resolution & (img_resolution - 1):
+        raise ValueError(f"img_resolution: {img_resolution} is not a power of two from 16 up")
+    for name, value, known in (("schedule", schedule, design.SCHEDULES), ("resampling", resampling, design.RESAMPLINGS)):
+        if value not in known:
+            raise ValueError(f"{name}: '{value}' is unknown; one of {', '.join(known)}")
+
+
+class Generator(base.Generator):
+    """StyleGAN3: `mapping(z, c) -> ws`, `synthesis(ws) -> picture`. `synthesis.input.transform` moves the picture."""
+
+    synthesis: SynthesisNetwork
+
+    def __init__(
+        self,
+        z_dim: int = 512,
+        c_dim: int = 0,
+        w_dim: int = 512,
+        img_resolution: int = 256,
+        img_channels: int = 3,
+        mapping_layers: int = 2,
+        **synthesis_options,               # see SynthesisNetwork
+    ):  # fmt: skip
+        super().__init__()
+        self.z_dim, self.c_dim, self.w_dim = z_dim, c_dim, w_dim
+        self.img_resolution, self.img_channels = img_resolution, img_channels
+        self.synthesis = SynthesisNetwork(w_dim, img_resolution, img_channels, **synthesis_options)
+        self.num_ws = self.synthesis.num_ws
+        self.mapping = MappingNetwork(z_dim, c_dim, w_dim, self.num_ws, num_layers=mapping_layers)
