@@ -122,17 +122,20 @@ class MappingNetwork(nn.Module):
         embed_features = w_dim if embed_features is None else embed_features
         layer_features = w_dim if layer_features is None else layer_features
         if c_dim > 0:
-            self.embed = FullyConnectedLayer(c_dim, embed_features)
+            self.embed = self.make_embedding(c_dim, embed_features)
         features = [z_dim + (embed_features if c_dim > 0 else 0)] + [layer_features] * (num_layers - 1) + [w_dim]
         if num_layers == 0 and features[0] != w_dim:
             raise ValueError(f"a mapping of 0 layers needs w_dim = {features[0]} (what enters it), not {w_dim}")
         for i in range(num_layers):
-            layer = FullyConnectedLayer(
-                features[i], features[i + 1], activation=activation, lr_multiplier=lr_multiplier
-            )
-            setattr(self, f"fc{i}", layer)
+            setattr(self, f"fc{i}", self.make_layer(features[i], features[i + 1], activation, lr_multiplier))
         if num_ws is not None and w_avg_beta is not None:
             self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def make_embedding(self, c_dim: int, features: int) -> nn.Module:
+        return FullyConnectedLayer(c_dim, features)
+
+    def make_layer(self, in_features: int, out_features: int, activation: str, lr_multiplier: float) -> nn.Module:
+        return FullyConnectedLayer(in_features, out_features, activation=activation, lr_multiplier=lr_multiplier)
 
     def forward(
         self,
@@ -142,7 +145,7 @@ class MappingNetwork(nn.Module):
         truncation_cutoff: int | None = None,  # truncate only layers below; None: all
         update_w_avg: bool = False,
     ) -> torch.Tensor:  # [N, num_ws, W], or [N, W] without broadcast  # fmt: skip
-        x = self._normalized_input(z, c)
+        x = self.normalized_input(z, c)
         for i in range(self.num_layers):
             x = getattr(self, f"fc{i}")(x)
         if update_w_avg and self.w_avg_beta is not None:
@@ -152,7 +155,7 @@ class MappingNetwork(nn.Module):
         ws = x[:, None].expand(-1, self.num_ws, -1)
         return truncate(ws, self.w_avg, truncation_psi, truncation_cutoff) if truncation_psi != 1 else ws
 
-    def _normalized_input(self, z: torch.Tensor | None, c: torch.Tensor | None) -> torch.Tensor:
+    def normalized_input(self, z: torch.Tensor | None, c: torch.Tensor | None) -> torch.Tensor:
         parts = []
         if self.z_dim > 0:
             assert z is not None and z.shape[1] == self.z_dim, f"z is [N, {self.z_dim}]"

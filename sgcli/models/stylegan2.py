@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from sgcli.models import base
+from sgcli.models.fourier_input import FourierInput
 from sgcli.models.layers import Conv2dLayer, FullyConnectedLayer, MappingNetwork, resample_filter
 from sgcli.models.noise import NoiseChoice, NoiseLayer, make_noise_maps
 from sgcli.models.precision import block_dtype
@@ -90,7 +91,7 @@ class SynthesisBlock(nn.Module):
 
     def __init__(
         self,
-        in_channels: int,              # 0: the first block, which starts from a learned constant
+        in_channels: int,              # 0: the first block, which starts from a learned constant or a given input
         out_channels: int,
         w_dim: int,
         resolution: int,
@@ -100,6 +101,7 @@ class SynthesisBlock(nn.Module):
         low_precision: bool = False,   # run in half precision where the device is made for it
         conv_clamp: float | None = None,
         use_noise: bool = True,
+        learned_constant: bool = True,
     ):  # fmt: skip
         super().__init__()
         self.resolution, self.in_channels, self.architecture = resolution, in_channels, architecture
@@ -107,9 +109,9 @@ class SynthesisBlock(nn.Module):
         self.precision = "auto"
         self.register_buffer("resample_filter", resample_filter())
         layer = {"w_dim": w_dim, "resolution": resolution, "use_noise": use_noise, "conv_clamp": conv_clamp}
-        if in_channels == 0:
+        if in_channels == 0 and learned_constant:
             self.const = nn.Parameter(torch.randn(out_channels, resolution, resolution))
-        else:
+        if in_channels != 0:
             self.conv0 = SynthesisLayer(in_channels, out_channels, up=2, **layer)
         self.conv1 = SynthesisLayer(out_channels, out_channels, **layer)
         if is_last or architecture == "skip":
@@ -127,7 +129,7 @@ class SynthesisBlock(nn.Module):
 
     def forward(
         self,
-        x: torch.Tensor | None,                    # [N, in, r/2, r/2]
+        x: torch.Tensor | None,                    # [N, in, r/2, r/2]; the given input [N, out, 4, 4]; None: the constant
         img: torch.Tensor | None,                  # [N, K, r/2, r/2] fp32
         ws: torch.Tensor,                          # [N, num_convs + num_torgb, W]
         noise: Sequence[torch.Tensor | None],      # one map per convolution
@@ -136,8 +138,8 @@ class SynthesisBlock(nn.Module):
         w = iter(ws.unbind(dim=1))
         noise_map = iter(noise)
         if self.in_channels == 0:
-            x = self.const.to(dtype)[None].expand(ws.shape[0], -1, -1, -1)
-            x = self.conv1(x, next(w), next(noise_map))
+            start = self.const[None].expand(ws.shape[0], -1, -1, -1) if x is None else x
+            x = self.conv1(start.to(dtype), next(w), next(noise_map))
         else:
             assert x is not None
             x = x.to(dtype)
@@ -170,6 +172,7 @@ class SynthesisNetwork(base.Synthesis):
         num_fp16_res: int = 4,             # the highest resolutions that run in half precision on a GPU
         conv_clamp: float | None = 256,
         use_noise: bool = True,
+        fourier_input: bool = False,       # fixed Fourier features in place of the learned constant (SG3's ladder, B)
     ):  # fmt: skip
         super().__init__()
         if img_resolution < 4 or img_resolution & (img_resolution - 1):
@@ -192,8 +195,11 @@ class SynthesisNetwork(base.Synthesis):
                 low_precision=num_fp16_res > 0 and r >= first_low_precision,
                 conv_clamp=conv_clamp,
                 use_noise=use_noise,
+                learned_constant=not fourier_input,
             )
             setattr(self, f"b{r}", block)
+        if fourier_input:
+            self.input = FourierInput(w_dim, channels[4], size=4, sampling_rate=4, bandwidth=2, learned_transform=False)
         self.num_ws = 2 * len(self.block_resolutions)  # every convolution, and the last ToRGB
 
     def blocks(self) -> list[SynthesisBlock]:
@@ -216,7 +222,8 @@ class SynthesisNetwork(base.Synthesis):
         assert ws.ndim == 3 and ws.shape[1] == self.num_ws, f"ws is [N, {self.num_ws}, {self.w_dim}]"
         ws = ws.to(torch.float32)
         maps = make_noise_maps(self.noise_layers(), noise, ws.shape[0], ws.device)
-        x = img = None
+        x = self.input(ws[:, 0]) if hasattr(self, "input") else None
+        img = None
         first = 0
         for block in self.blocks():
             last = first + block.num_convs

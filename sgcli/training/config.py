@@ -40,6 +40,8 @@ class TrainingConfig:
     pl_weight: float  # 0: no path-length regularisation
     pl_interval: int
     style_mixing_prob: float
+    blur_sigma: float = 0.0  # of the Gaussian that blurs what D sees at the start, in pixels; 0: none
+    blur_kimg: float = 0.0  # it fades linearly to nothing over this time
     ema_kimg: float  # half-life of the moving average of G
     ema_rampup: float | None  # the half-life is at most this share of the images seen; None: no ramp
     seed: int
@@ -70,10 +72,19 @@ class TrainingConfig:
 
 # Fields that a resumed run may change: they decide how long and how often, not what is computed.
 FREE_ON_RESUME = {"kimg", "snap_kimg", "keep_last"}
+# Fields that follow from these where they are not given, and stay what they were.
+DERIVED = {"tick_kimg", "blur_kimg"}
+PUBLISHED_KIMG = 25000.0  # length of the published trainings; what they do at the start shrinks with a shorter one
 
 
 def resolve_config(
-    arch: str, data: Mapping[str, Any], options: Mapping[str, Any], *, tiny: bool = False, conditional: bool = False
+    arch: str,
+    data: Mapping[str, Any],
+    options: Mapping[str, Any],
+    *,
+    tiny: bool = False,
+    conditional: bool = False,
+    fine_tuning: bool = False,  # from another model's weights: nothing needs to be eased in
 ) -> TrainingConfig:
     """Merge the preset `arch`, the sizes of `data` and explicit `options` (fields; None: not given).
 
@@ -90,19 +101,20 @@ def resolve_config(
     preset.G.update(sizes, c_dim=c_dim)
     preset.D.update(sizes, c_dim=c_dim)
 
-    batch = given.get("batch", auto_batch(resolution))
-    batch_gpu = given.get("batch_gpu", batch)
+    batch, batch_gpu = _batch_sizes(preset, given, resolution)
     if batch % batch_gpu:
         raise UsageError(f"--batch-gpu {batch_gpu} does not divide --batch {batch}", f"--batch-gpu {batch}")
-    preset.D.setdefault("mbstd_group_size", auto_group(batch_gpu))
+    largest_group = preset.D.get("mbstd_group_size", 4)
+    if largest_group is not None:
+        preset.D["mbstd_group_size"] = auto_group(batch_gpu, largest_group)
+    if "lr" in given:
+        given["g_lr"] = given["d_lr"] = given.pop("lr")
     lr = 0.002 if resolution >= 1024 else 0.0025
     defaults = {
-        "kimg": 25000.0,
-        "batch": batch,
-        "batch_gpu": batch_gpu,
-        "g_lr": given.pop("lr", lr),
+        "kimg": PUBLISHED_KIMG,
+        "g_lr": lr,
         "d_lr": lr,
-        "r1_gamma": 0.0002 * resolution**2 / batch,
+        "r1_gamma": preset.training.pop("gamma_scale", 0.0002) * resolution**2 / batch,
         "ema_kimg": batch * 10 / 32,
         "ema_rampup": 0.05,
         "seed": 0,
@@ -110,8 +122,10 @@ def resolve_config(
         "keep_last": None,
         "precision": "auto",
     }
-    defaults["d_lr"] = defaults["g_lr"]
-    values = {**defaults, **preset.training, **given}
+    values = {**defaults, **preset.training, **given, "batch": batch, "batch_gpu": batch_gpu}
+    values.setdefault("blur_kimg", 200 * batch / 32 * min(values["kimg"] / PUBLISHED_KIMG, 1))
+    if fine_tuning:
+        values.update(blur_sigma=0.0, ema_rampup=None)
     values.setdefault("tick_kimg", min(4.0, max(values["kimg"] / 100, values["batch"] / 1000)))
     config = TrainingConfig(arch=preset.name, data=dict(data), G=preset.G, D=preset.D, **values)
     check_networks(config)
@@ -135,9 +149,14 @@ def auto_batch(resolution: int) -> int:
     return max(min(4096 // resolution, 32), 1)
 
 
-def auto_group(batch: int) -> int:
-    """Minibatch-stddev group: the largest of 4, 3, 2, 1 that divides the micro-batch."""
-    return next(group for group in (4, 3, 2, 1) if batch % group == 0)
+def auto_group(batch: int, largest: int = 4) -> int:
+    """Minibatch-stddev group: the largest number up to `largest` that divides the micro-batch."""
+    return next(group for group in range(largest, 0, -1) if batch % group == 0)
+
+
+def _batch_sizes(preset: registry.Preset, given: Mapping[str, Any], resolution: int) -> tuple[int, int]:
+    """(batch, micro-batch). A batch that the architecture prescribes is split where it would be large; a typed one not."""
+    prescribed = min(preset.training.get("batch", auto_batch(resolution)), ...)
 
 
 def _scale_networks(preset: registry.Preset, given: dict[str, Any]) -> None:

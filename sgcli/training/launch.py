@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,11 +78,12 @@ def launch(
     """Train to the end and return the run. `on_start` is called once the run's folder is there and nothing is wrong."""
     run = resume.run if resume else create_run(outdir, name)
     with run.lock():
-        config.save(run.config_path())
-        training = start_training(run, config, dataset, device, resume=resume is not None)
-        if init_from is not None:
-            copy_weights(training, init_from)
-        reports.check_room(training)
+        with removed_on_failure(run.path if resume is None else None):
+            config.save(run.config_path())
+            training = start_training(run, config, dataset, device, resume=resume is not None)
+            if init_from is not None:
+                copy_weights(training, init_from)
+            reports.check_room(training)
         on_start(training)
         run.log_quietly(
             f"{'resumed' if resume else 'started'} at {training.progress.nimg / 1000:g} kimg: {config.arch}"
@@ -91,6 +94,17 @@ def launch(
             on_snapshot=[reports.FakesGrid(training), reports.save_snapshot],
         )
     return run
+
+
+@contextlib.contextmanager
+def removed_on_failure(folder: Path | None) -> Iterator[None]:
+    """A run that could not even start leaves no folder behind."""
+    try:
+        yield
+    except BaseException:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def copy_weights(training: Training, source: Model) -> None:

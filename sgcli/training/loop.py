@@ -161,11 +161,13 @@ def call(callbacks: Sequence[Callback], training: Training) -> None:
 
 
 def describe_progress(training: Training) -> str:
-    """'12.3/50 kimg · 4.2 s/kimg · 2m41s left', for the live line."""
+    """'12.3/50 kimg · G 1.31 · D 0.98 · r_t 0.55 · 4.2 s/kimg · 2m41s left', for the live line."""
+    latest = training.stats.latest
     config, progress = training.config, training.progress
     rate = progress.seconds / max(progress.nimg / 1000, 1e-9)
     left = format_seconds(rate * (config.total_nimg - progress.nimg) / 1000)
-    return f"{progress.nimg / 1000:.1f}/{config.kimg:g} kimg · {rate:.3g} s/kimg · {left} left"
+    losses = f"G {latest('Loss/G/loss'):.2f} · D {latest('Loss/D/loss'):.2f} · r_t {latest('Loss/signs/real'):.2f}"
+    return f"{progress.nimg / 1000:.1f}/{config.kimg:g} kimg · {losses} · {rate:.3g} s/kimg · {left} left"
 
 
 def peak_memory_gb(device: torch.device) -> float:

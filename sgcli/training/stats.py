@@ -15,6 +15,10 @@ class Stats:
         """Add all elements of `values`. Nothing waits for the device before `flush`."""
         self._values.setdefault(name, []).append(torch.as_tensor(values).detach().flatten().float())
 
+    def latest(self, name: str) -> float:
+        """Mean of what was last reported under `name`; nan if nothing was since the last flush."""
+        return float(self._values[name][-1].mean()) if name in self._values else float("nan")
+
     def flush(self) -> dict[str, dict[str, float]]:
         summary = {}
         for name, parts in self._values.items():

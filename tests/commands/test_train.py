@@ -260,6 +260,7 @@ def test_a_full_disk_is_found_before_training(faces, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(reports.shutil, "disk_usage", lambda path: usage)
     assert_refused(train(faces, tmp_path), 1, "one snapshot takes")
+    assert not list(tmp_path.iterdir())  # not even an empty run
 
 
 def test_a_disk_that_fills_up_leaves_the_last_snapshot(faces, tmp_path, monkeypatch):
