@@ -28,8 +28,8 @@ NETWORKS, EXPERIMENTS = "Networks", "Experiments"
 # Options that say what is trained. They are recorded in config.json, and may come from --config.
 SETTINGS = (
     "arch", "kimg", "batch", "batch_gpu", "gamma", "lr", "ema_kimg", "mirror", "cond", "labels", "max_images", "snap",
-    "keep_last", "tiny", "channels_base", "channels_max", "z_dim", "w_dim", "map_depth", "g_connection", "d_connection",
-    "seed", "precision",
+    "keep_last", "init_from", "tiny", "channels_base", "channels_max", "z_dim", "w_dim", "map_depth", "g_connection",
+    "d_connection", "seed", "precision",
 )  # fmt: skip
 # Names of the configuration that differ from those of the options.
 FIELDS = {"gamma": "r1_gamma", "snap": "snap_kimg", "map_depth": "mapping_layers", "channels_base": "channel_base",
@@ -45,7 +45,7 @@ def train(
     batch_gpu: Annotated[
         int | None, typer.Option(min=1, help="Pictures per micro-batch, if the batch is too large.")
     ] = None,
-    gamma: Annotated[float | None, typer.Option(min=0, help="R1 weight. Default: 0.0002 r² / batch.")] = None,
+    gamma: Annotated[float | None, typer.Option(min=0, help="R1 weight. Default: 0.0002 r² / batch, 0.001 for SG3.")] = None,
     lr: Annotated[float | None, typer.Option(min=0, help="Learning rate of G and D.")] = None,
     ema_kimg: Annotated[float | None, typer.Option(min=0, help="Half-life of the moving average of G.")] = None,
     mirror: Annotated[bool | None, typer.Option("--mirror", help="Also show every picture mirrored.")] = None,
@@ -141,6 +141,7 @@ def train(
         notice(f"{earlier.run.path}: finished at {earlier.config.kimg:g} kimg, nothing to do")
         print(earlier.run.path)
         return
+    source = open_model(settings["init_from"]) if "init_from" in settings and going_on is None else None
     if dry_run:
         print_plan(resolved, options.resolve_device(device))
         return
@@ -151,7 +152,7 @@ def train(
         outdir=outdir,
         name=name,
         resume=going_on,
-        init_from=open_model(init_from) if init_from else None,
+        init_from=source,
         on_start=announce,
     )
 
@@ -167,7 +168,7 @@ def resolve(data: Path, settings: dict[str, Any]) -> tuple[ImageDataset, Trainin
         raise UsageError(
             f"--cond: {data} has no labels", "add labels to its dataset.json, or sort it: --labels subfolders"
         )
-    kept_apart = ("arch", "tiny", "cond", "labels", "max_images", "mirror")
+    kept_apart = ("arch", "tiny", "cond", "labels", "max_images", "mirror", "init_from")
     fields = {FIELDS.get(key, key): value for key, value in settings.items() if key not in kept_apart}
     config = resolve_config(
         settings.get("arch", "sg2"),
@@ -175,6 +176,7 @@ def resolve(data: Path, settings: dict[str, Any]) -> tuple[ImageDataset, Trainin
         fields,
         tiny=settings.get("tiny", False),
         conditional=settings.get("cond", False),
+        fine_tuning="init_from" in settings,
     )
     config.options = settings
     return dataset, config
@@ -229,7 +231,9 @@ def announce(training: Training) -> None:
 def introduce(training: Training) -> None:
     """One line on stderr: what is trained on what, for how long."""
     config = training.config
-    gamma = f"gamma {config.r1_gamma:g}" + ("" if "gamma" in config.options else " (0.0002 r² / batch)")
+    gamma = f"gamma {config.r1_gamma:g}"
+    if "gamma" not in config.options:
+        gamma += f" ({config.r1_gamma * config.batch / config.data['resolution'] ** 2:.2g} r² / batch)"
     notice(
         f"{config.arch} on {config.data['name']}: {len(training.dataset)} pictures of {config.data['resolution']}², "
         f"{config.kimg:g} kimg, batch {config.batch}, {gamma}, on {training.device}"

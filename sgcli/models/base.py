@@ -15,6 +15,11 @@ class Synthesis(nn.Module):
 
     num_ws: int
 
+    @property
+    def num_active_ws(self) -> int:
+        """How many of the num_ws styles have an effect: fewer than all while a network is growing."""
+        return self.num_ws
+
     def noise_layers(self) -> list[NoiseLayer]:
         """The layers that take a noise map, from coarse to fine."""
         raise NotImplementedError

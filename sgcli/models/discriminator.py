@@ -103,6 +103,10 @@ class DiscriminatorEpilogue(nn.Module):
         if hasattr(self, "fromrgb"):
             assert img is not None
             x = x + self.fromrgb(img.to(torch.float32))
+        return self.score(x, cmap)
+
+    def score(self, x: torch.Tensor, cmap: torch.Tensor | None) -> torch.Tensor:
+        """What follows FromRGB: `[N, C_4, 4, 4]` fp32 -> `[N, 1]`, or `[N, cmap_dim]` without cmap."""
         if self.mbstd_num_channels > 0:
             x = minibatch_stddev(x, self.mbstd_group_size, self.mbstd_num_channels)
         x = self.out(self.fc(self.conv(x).flatten(1)))  # [N, 1 or cmap_dim]

@@ -238,6 +238,8 @@ class SynthesisNetwork(base.Synthesis):
 class Generator(base.Generator):
     """StyleGAN2: `mapping(z, c) -> ws`, `synthesis(ws) -> picture`."""
 
+    synthesis_class: type[SynthesisNetwork] = SynthesisNetwork
+
     def __init__(
         self,
         z_dim: int = 512,
@@ -255,7 +257,7 @@ class Generator(base.Generator):
         super().__init__()
         self.z_dim, self.c_dim, self.w_dim = z_dim, c_dim, w_dim
         self.img_resolution, self.img_channels = img_resolution, img_channels
-        self.synthesis = SynthesisNetwork(w_dim, img_resolution, img_channels, **synthesis_options)
+        self.synthesis = self.synthesis_class(w_dim, img_resolution, img_channels, **synthesis_options)
         self.num_ws = self.synthesis.num_ws
         self.mapping = MappingNetwork(
             z_dim,

@@ -156,7 +156,11 @@ def auto_group(batch: int, largest: int = 4) -> int:
 
 def _batch_sizes(preset: registry.Preset, given: Mapping[str, Any], resolution: int) -> tuple[int, int]:
     """(batch, micro-batch). A batch that the architecture prescribes is split where it would be large; a typed one not."""
-    prescribed = min(preset.training.get("batch", auto_batch(resolution)), ...)
+    usual = auto_batch(resolution)
+    if "batch" in given:
+        return given["batch"], given.get("batch_gpu", given["batch"])
+    batch = preset.training.get("batch", usual)
+    return batch, given.get("batch_gpu", min(batch, usual))
 
 
 def _scale_networks(preset: registry.Preset, given: dict[str, Any]) -> None:
@@ -169,6 +173,9 @@ def _scale_networks(preset: registry.Preset, given: dict[str, Any]) -> None:
             preset.G[name] = preset.D[name] = given.pop(name)
     for option, network in (("g_connection", preset.G), ("d_connection", preset.D)):
         if option in given:
+            if "architecture" not in network:
+                hint = "leave it out, or choose a StyleGAN2: --arch sg2"
+                raise UsageError(f"--{option.replace('_', '-')}: {preset.name} has one way to connect its blocks", hint)
             network["architecture"] = given.pop(option)
 
 
@@ -178,7 +185,7 @@ def differences(old: TrainingConfig, new: TrainingConfig) -> list[str]:
     before["data"], now["data"] = _identity(old.data), _identity(new.data)
     lines = []
     for name in before:
-        if name in FREE_ON_RESUME | {"tick_kimg", "options"} or before[name] == now[name]:
+        if name in FREE_ON_RESUME | DERIVED | {"options"} or before[name] == now[name]:
             continue
         if isinstance(before[name], dict):
             keys = [key for key in {**before[name], **now[name]} if before[name].get(key) != now[name].get(key)]

@@ -146,7 +146,7 @@ def split_batch(
         labels=fake_labels,
     )
     parts = [slice(start, start + config.batch_gpu) for start in range(0, config.batch, config.batch_gpu)]
-    return [MicroBatch(reals[part], labels[part], latents.part(part.start, part.stop)) for part in parts]
+    return [MicroBatch(reals[part], labels[part], latents.part(part.start, part.stop), progress.nimg) for part in parts]
 
 
 def crossed(nimg: int, batch: int, spacing_kimg: float) -> bool:

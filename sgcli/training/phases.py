@@ -11,6 +11,7 @@ from torch import nn
 from sgcli.models.base import Generator
 from sgcli.models.noise import random_noise_maps
 from sgcli.training import losses
+from sgcli.training.blur import blur, blur_sigma
 from sgcli.training.config import TrainingConfig
 from sgcli.training.randomness import Latents, torch_generators_for
 from sgcli.training.stats import Stats
@@ -27,6 +28,7 @@ class MicroBatch:
     reals: torch.Tensor  # [N, K, R, R] in [-1, 1]
     labels: torch.Tensor  # [N, c_dim]
     latents: Latents
+    nimg: int = 0  # images seen before this step: where schedules are
 
 
 @dataclass
@@ -90,7 +92,7 @@ class Objectives:
 
     def generator_main(self, micro: MicroBatch) -> torch.Tensor:
         img, _ = self.run_generator(micro.latents)
-        logits = self.players.D(img, micro.latents.c)
+        logits = self.run_discriminator(img, micro.latents.c, micro.nimg)
         loss = losses.generator_logistic(logits)
         self.stats.report("Loss/scores/fake", logits)
         self.stats.report("Loss/signs/fake", logits.sign())
@@ -110,9 +112,9 @@ class Objectives:
 
     def discriminator_main(self, micro: MicroBatch) -> torch.Tensor:
         with torch.no_grad():
-            img, _ = self.run_generator(micro.latents, update_w_avg=True)
-        fake_logits = self.players.D(img, micro.latents.c)
-        real_logits = self.players.D(micro.reals, micro.labels)
+            img, _ = self.run_generator(micro.latents, update_emas=True)
+        fake_logits = self.run_discriminator(img, micro.latents.c, micro.nimg)
+        real_logits = self.run_discriminator(micro.reals, micro.labels, micro.nimg)
         loss = losses.discriminator_logistic_fake(fake_logits) + losses.discriminator_logistic_real(real_logits)
         self.stats.report("Loss/scores/fake", fake_logits)
         self.stats.report("Loss/signs/fake", fake_logits.sign())
@@ -122,7 +124,7 @@ class Objectives:
 
     def discriminator_r1(self, micro: MicroBatch) -> torch.Tensor:
         reals = micro.reals.detach().requires_grad_(True)
-        logits = self.players.D(reals, micro.labels)
+        logits = self.run_discriminator(reals, micro.labels, micro.nimg)
         penalty = losses.r1_penalty(reals, logits)
         loss = penalty * (self.config.r1_gamma / 2)
         self.report_reals(logits)
@@ -130,15 +132,20 @@ class Objectives:
         self.stats.report("Loss/D/reg", loss)
         return loss.mean()
 
-    def run_generator(self, latents: Latents, update_w_avg: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+    def run_generator(self, latents: Latents, update_emas: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures `[N, K, R, R]` and the ws `[N, num_ws, W]` they came from, style mixing included."""
         G = self.players.G
-        ws = G.mapping(latents.z, latents.c, update_w_avg=update_w_avg)
+        ws = G.mapping(latents.z, latents.c, update_w_avg=update_emas)
         if latents.cutoff is not None:
             mixed = G.mapping(latents.z_mixed, latents.c)
             ws = torch.cat([ws[:, : latents.cutoff], mixed[:, latents.cutoff :]], dim=1)
         noise = random_noise_maps(G.synthesis.noise_layers(), latents.noise_generators())
-        return G.synthesis(ws, noise=noise), ws
+        return G.synthesis(ws, noise=noise, update_emas=update_emas), ws
+
+    def run_discriminator(self, img: torch.Tensor, c: torch.Tensor, nimg: int) -> torch.Tensor:
+        """Logits `[N, 1]` of pictures, reals and fakes blurred alike at the start of training."""
+        sigma = blur_sigma(nimg, self.config.blur_sigma, self.config.blur_kimg)
+        return self.players.D(blur(img, sigma), c)
 
     def report_reals(self, logits: torch.Tensor) -> None:
         self.stats.report("Loss/scores/real", logits)

@@ -291,3 +291,10 @@ def wait_until(condition, seconds: float = 60) -> None:
     while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.05)
+
+
+def test_bf16_trains(faces, tmp_path):
+    result = train(faces, tmp_path, "--kimg", 0.016, "--precision", "bf16")
+    assert result.status == 0, result.err
+    stats = json.loads((tmp_path / "00000-run" / "stats.jsonl").read_text().splitlines()[0])
+    assert 0 < stats["Loss/G/loss"]["mean"] < 10
