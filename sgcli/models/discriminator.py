@@ -5,7 +5,8 @@ Attribute names follow the official parameter names (`b32.conv1.weight`).
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 import torch
 from torch import nn
 
@@ -56,8 +57,8 @@ class DiscriminatorBlock(nn.Module):
         assert x is not None
         x = x.to(dtype)
         if self.architecture == "resnet":
-            y = self.skip(x, gain=np.sqrt(0.5))
-            return y + self.conv1(self.conv0(x), gain=np.sqrt(0.5)), img
+            y = self.skip(x, gain=math.sqrt(0.5))
+            return y + self.conv1(self.conv0(x), gain=math.sqrt(0.5)), img
         return self.conv1(self.conv0(x)), img
 
 
@@ -111,7 +112,7 @@ class DiscriminatorEpilogue(nn.Module):
             x = minibatch_stddev(x, self.mbstd_group_size, self.mbstd_num_channels)
         x = self.out(self.fc(self.conv(x).flatten(1)))  # [N, 1 or cmap_dim]
         if cmap is not None:
-            x = (x * cmap).sum(dim=1, keepdim=True) / np.sqrt(cmap.shape[1])
+            x = (x * cmap).sum(dim=1, keepdim=True) / math.sqrt(cmap.shape[1])
         return x
 
 

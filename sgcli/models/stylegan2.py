@@ -6,9 +6,9 @@ Legend: N batch, C channels, r resolution of a block, L = log2(img_resolution), 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -64,7 +64,7 @@ class SynthesisLayer(nn.Module):
         if self.use_noise and noise is not None:
             x = x + (noise * self.noise_strength).to(x.dtype)
         clamp = None if self.conv_clamp is None else self.conv_clamp * gain
-        return bias_act(x, self.bias.to(x.dtype), act="lrelu", gain=np.sqrt(2) * gain, clamp=clamp)
+        return bias_act(x, self.bias.to(x.dtype), act="lrelu", gain=math.sqrt(2) * gain, clamp=clamp)
 
 
 class ToRGBLayer(nn.Module):
@@ -76,7 +76,7 @@ class ToRGBLayer(nn.Module):
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.weight_gain = 1 / np.sqrt(in_channels)
+        self.weight_gain = 1 / math.sqrt(in_channels)
 
     def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:  # [N, C, r, r], [N, W] -> [N, K, r, r]
         styles = self.affine(w) * self.weight_gain
@@ -144,9 +144,9 @@ class SynthesisBlock(nn.Module):
             assert x is not None
             x = x.to(dtype)
             if self.architecture == "resnet":
-                y = self.skip(x, gain=np.sqrt(0.5))
+                y = self.skip(x, gain=math.sqrt(0.5))
                 x = self.conv0(x, next(w), next(noise_map))
-                x = y + self.conv1(x, next(w), next(noise_map), gain=np.sqrt(0.5))
+                x = y + self.conv1(x, next(w), next(noise_map), gain=math.sqrt(0.5))
             else:
                 x = self.conv0(x, next(w), next(noise_map))
                 x = self.conv1(x, next(w), next(noise_map))
