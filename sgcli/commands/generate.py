@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sgcli.commands import options
+from sgcli.commands import motion, options
 from sgcli.errors import UsageError
 
 NOISE_MODES = ("const", "random", "none")
@@ -31,6 +31,9 @@ def generate(
     noise: Annotated[
         str, typer.Option("--noise", metavar="const|random|none", help="Noise inputs of the network.")
     ] = "const",
+    translate: motion.Translate = None,
+    rotate: motion.Rotate = 0.0,
+    stabilise: motion.Stabilise = False,
     grid: Annotated[str | None, typer.Option("--grid", metavar="8x4", help="One picture of COLUMNSxROWS.")] = None,
     file_format: Annotated[
         str, typer.Option("--format", metavar="png|npy", help="npy: float32 [N, C, H, W] in [-1, 1], unclamped.")
@@ -48,6 +51,8 @@ def generate(
     sg generate --seeds 0-99 -o out/
 
     sg sample --seeds 0-9 --space w | sg generate - --trunc 0.7 -o out/
+
+    sg generate --seeds 7 --translate 0.1,-0.2 --rotate 30 -o turned.png
     """
     if (latents is None) == (seeds is None):
         given = "neither was given" if seeds is None else "both were given"
@@ -77,6 +82,7 @@ def generate(
     streams.check_output(output, what, example)
     G = options.load_generator(find_model(model), device, precision)
     options.check_cutoff(trunc_cutoff, G.num_ws)
+    motion.move(G, translate, rotate, stabilise)
     if seed_list is not None:
         codes = [latents_of_seeds(seed_list, G.z_dim)]
         noise_seeds, names = seed_list, [f"seed{number:04d}" for number in seed_list]

@@ -45,7 +45,9 @@ def train(
     batch_gpu: Annotated[
         int | None, typer.Option(min=1, help="Pictures per micro-batch, if the batch is too large.")
     ] = None,
-    gamma: Annotated[float | None, typer.Option(min=0, help="R1 weight. Default: 0.0002 r² / batch, 0.001 for SG3.")] = None,
+    gamma: Annotated[
+        float | None, typer.Option(min=0, help="R1 weight. Default: 0.0002 r² / batch; SG3: 0.001.")
+    ] = None,
     lr: Annotated[float | None, typer.Option(min=0, help="Learning rate of G and D.")] = None,
     ema_kimg: Annotated[float | None, typer.Option(min=0, help="Half-life of the moving average of G.")] = None,
     mirror: Annotated[bool | None, typer.Option("--mirror", help="Also show every picture mirrored.")] = None,

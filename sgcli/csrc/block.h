@@ -92,7 +92,7 @@ inline Block<T> clamp(Block<T> v, T limit) {
 
 // Where bit l of `bits` is set, lane l of a, else of b.
 template <class T>
-inline Block<T> select(uint16_t bits, const Block<T>& a, const Block<T>& b) {
+inline Block<T> select(uint32_t bits, const Block<T>& a, const Block<T>& b) {
   using Bits = typename Block<T>::Bits;
   Block<T> result;
   for (int i = 0; i < Block<T>::kParts; i++) {
@@ -104,36 +104,30 @@ inline Block<T> select(uint16_t bits, const Block<T>& a, const Block<T>& b) {
   return result;
 }
 
-// One bit per lane: v < limit.
+// One bit per lane: a < b.
 template <class T>
-inline uint16_t below(const Block<T>& v, T limit) {
+inline uint32_t less(const Block<T>& a, const Block<T>& b) {
 #if defined(__AVX512F__)
   if constexpr (std::is_same_v<T, float>) {
-    return _mm512_cmp_ps_mask((__m512)v.part[0], _mm512_set1_ps(limit), _CMP_LT_OQ);
+    return _mm512_cmp_ps_mask((__m512)a.part[0], (__m512)b.part[0], _CMP_LT_OQ);
   } else {
-    return _mm512_cmp_pd_mask((__m512d)v.part[0], _mm512_set1_pd(limit), _CMP_LT_OQ) |
-           _mm512_cmp_pd_mask((__m512d)v.part[1], _mm512_set1_pd(limit), _CMP_LT_OQ) << 8;
+    return _mm512_cmp_pd_mask((__m512d)a.part[0], (__m512d)b.part[0], _CMP_LT_OQ) |
+           _mm512_cmp_pd_mask((__m512d)a.part[1], (__m512d)b.part[1], _CMP_LT_OQ) << 8;
   }
 #else
-  uint16_t bits = 0;
+  uint32_t bits = 0;
   for (int i = 0; i < Block<T>::kParts; i++) {
-    const auto set = v.part[i] < limit;
+    const auto set = a.part[i] < b.part[i];
 #if defined(__AVX__)
-    const int part = sizeof(T) == 8 ? _mm256_movemask_pd((__m256d)set) : _mm256_movemask_ps((__m256)set);
+    const uint32_t part = sizeof(T) == 8 ? _mm256_movemask_pd((__m256d)set) : _mm256_movemask_ps((__m256)set);
 #else
-    int part = 0;
+    uint32_t part = 0;
     for (int l = 0; l < Block<T>::kPartLanes; l++) part |= (set[l] & 1) << l;
 #endif
     bits |= part << (i * Block<T>::kPartLanes);
   }
   return bits;
 #endif
-}
-
-// One bit per lane: |v| > limit.
-template <class T>
-inline uint16_t beyond(const Block<T>& v, T limit) {
-  return below(v, -limit) | below(v * splat(T(-1)), -limit);
 }
 
 // Numbers from memory to registers and back, one register's lanes at a time.

@@ -43,6 +43,14 @@ void separate(Filter& filter, double tolerance) {
 
 }  // namespace
 
+bool Filter::mirrored() const {
+  if (separable || h % 2) return false;
+  for (int k = 0; k < h / 2; k++) {
+    if (!std::equal(full.begin() + k * w, full.begin() + (k + 1) * w, full.begin() + (h - 1 - k) * w)) return false;
+  }
+  return true;
+}
+
 Filter make_filter(const std::optional<Tensor>& f, bool flip, double gain, double tolerance) {
   Filter filter;
   if (f) {

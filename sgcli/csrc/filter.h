@@ -16,6 +16,8 @@ struct Filter {
   std::vector<double> y = {1}, x = {1};  // separable: f = y xᵀ
   std::vector<double> full;              // otherwise [h][w]
 
+  // Whether a 2-D filter's rows are the same from below as from above, and can be added up in pairs first.
+  bool mirrored() const;
   bool identity() const { return separable && h == 1 && w == 1 && y[0] * x[0] == 1; }
 };
 

@@ -33,12 +33,11 @@ Tensor run(Resampling<T>& r, const Tensor& x) {
   return y;
 }
 
-template <class T>
 Codes as_codes(const Tensor& codes, const Image& image) {
-  STD_TORCH_CHECK(codes.dim() == 5 && codes.scalar_type() == ScalarType::Short && codes.is_contiguous() &&
-                      codes.size(0) == image.n && codes.size(1) == image.blocks() && codes.size(3) <= 2,
+  STD_TORCH_CHECK(codes.dim() == 4 && codes.scalar_type() == ScalarType::Int && codes.is_contiguous() &&
+                      codes.size(0) == image.n && codes.size(1) == image.blocks(),
                   "codes: not those of this operator");
-  return {static_cast<uint16_t*>(codes.data_ptr()), static_cast<int>(codes.size(3)), codes.size(2), codes.size(4)};
+  return {static_cast<uint32_t*>(codes.data_ptr()), codes.size(2), codes.size(3)};
 }
 
 template <class T>
@@ -49,9 +48,9 @@ std::tuple<Tensor, Tensor> forward(const Tensor& x, const OptionalTensor& fu, co
   r.activation = Activation::kLeakyRelu;
   if (limit) r.limit = static_cast<T>(*limit);
   if (b) r.bias = read_vector<T>(*b, r.in.blocks() * kLanes);
-  Tensor codes = torch::stable::empty({save ? r.in.n : 0, r.in.blocks(), r.y.fine(), limit ? 2 : 1, r.x.fine()},
-                                      ScalarType::Short, std::nullopt, x.device());
-  if (save) r.codes = as_codes<T>(codes, r.in);
+  Tensor codes = torch::stable::empty({save ? r.in.n : 0, r.in.blocks(), r.y.fine(), r.x.fine()}, ScalarType::Int,
+                                      std::nullopt, x.device());
+  if (save) r.codes = as_codes(codes, r.in);
   Tensor y = run(r, x);
   return {y, codes};
 }
@@ -61,7 +60,7 @@ Tensor replay(const Tensor& x, const Tensor& codes, const OptionalTensor& fu, co
               int64_t down, const Ints& padding, const Ints& offset, double gain, double slope, bool flip_filter) {
   Resampling<T> r = prepare<T>(x, fu, fd, up, down, padding, gain, slope, flip_filter);
   r.activation = Activation::kReplay;
-  r.codes = as_codes<T>(codes, r.in);
+  r.codes = as_codes(codes, r.in);
   STD_TORCH_CHECK(offset.size() == 2, "offset: (x, y) wanted");
   r.codes.offset_x = offset[0];
   r.codes.offset_y = offset[1];

@@ -15,15 +15,15 @@ bool streams(const Image& image) {
   return image.c * size % kRegisterBytes == 0 && image.n * image.c * image.h * image.w * size > kCacheBytes;
 }
 
-// Where a block's row begins and how many of its lanes are channels of the image.
+// Where a block's pixels begin and how many of its lanes are channels of the image.
 template <class S>
 struct Line {
   S* start;
   int lanes;
   int64_t pitch, plane;  // elements from pixel to pixel and from channel to channel
 
-  Line(const Image& image, const Span& at) {
-    const int64_t c0 = at.block * kLanes;
+  Line(const Image& image, const Span& at, int64_t index) {
+    const int64_t c0 = (at.block + index) * kLanes;
     lanes = static_cast<int>(std::min<int64_t>(kLanes, image.c - c0));
     pitch = image.channels_last ? image.c : 1;
     plane = image.channels_last ? 1 : image.h * image.w;
@@ -33,39 +33,57 @@ struct Line {
 
 template <class T, class S>
 void load_row(const Image& image, const Span& at, Block<T>* row) {
-  const Line<const S> line(image, at);
-  const int64_t width = at.x1 - at.x0;
+  const int64_t width = at.x1 - at.x0, count = at.count;
   if (image.channels_last) {
-    for (int64_t x = 0; x < width; x++) row[x] = load<T>(line.start + x * line.pitch, line.lanes);
+    const Line<const S> first(image, at, 0), last(image, at, count - 1);
+    for (int64_t x = 0; x < width; x++) {
+      for (int64_t k = 0; k < count - 1; k++) row[x * count + k] = load<T>(first.start + x * image.c + k * kLanes);
+      row[x * count + count - 1] = load<T>(last.start + x * image.c, last.lanes);
+    }
     return;
   }
-  for (int64_t x = 0; x < width; x += kLanes) {
-    const int pixels = static_cast<int>(std::min<int64_t>(kLanes, width - x));
-    Block<T> square[kLanes] = {};
-    for (int l = 0; l < line.lanes; l++) square[l] = load<T>(line.start + l * line.plane + x, pixels);
-    transpose(square);
-    for (int i = 0; i < pixels; i++) row[x + i] = square[i];
+  for (int64_t k = 0; k < count; k++) {
+    const Line<const S> line(image, at, k);
+    for (int64_t x = 0; x < width; x += kLanes) {
+      const int pixels = static_cast<int>(std::min<int64_t>(kLanes, width - x));
+      Block<T> square[kLanes] = {};
+      for (int l = 0; l < line.lanes; l++) square[l] = load<T>(line.start + l * line.plane + x, pixels);
+      transpose(square);
+      for (int i = 0; i < pixels; i++) row[(x + i) * count + k] = square[i];
+    }
   }
 }
 
 template <class T, class S>
 void store_row(const Image& image, const Span& at, const Block<T>* row) {
-  const Line<S> line(image, at);
-  const int64_t width = at.x1 - at.x0;
+  const int64_t width = at.x1 - at.x0, count = at.count;
   if (image.channels_last) {
-    if (std::is_same_v<T, S> && line.lanes == kLanes && streams(image)) {
-      for (int64_t x = 0; x < width; x++) stream(line.start + x * line.pitch, row[x]);
-    } else {
-      for (int64_t x = 0; x < width; x++) store(line.start + x * line.pitch, row[x], line.lanes);
+    const Line<S> first(image, at, 0), last(image, at, count - 1);
+    const bool streaming = std::is_same_v<T, S> && streams(image);
+    for (int64_t x = 0; x < width; x++) {
+      for (int64_t k = 0; k < count; k++) {
+        S* to = first.start + x * image.c + k * kLanes;
+        const Block<T>& block = row[x * count + k];
+        if (k == count - 1 && last.lanes < kLanes) {
+          store(to, block, last.lanes);
+        } else if (streaming) {
+          stream(to, block);
+        } else {
+          store(to, block);
+        }
+      }
     }
     return;
   }
-  for (int64_t x = 0; x < width; x += kLanes) {
-    const int pixels = static_cast<int>(std::min<int64_t>(kLanes, width - x));
-    Block<T> square[kLanes] = {};
-    for (int i = 0; i < pixels; i++) square[i] = row[x + i];
-    transpose(square);
-    for (int l = 0; l < line.lanes; l++) store(line.start + l * line.plane + x, square[l], pixels);
+  for (int64_t k = 0; k < count; k++) {
+    const Line<S> line(image, at, k);
+    for (int64_t x = 0; x < width; x += kLanes) {
+      const int pixels = static_cast<int>(std::min<int64_t>(kLanes, width - x));
+      Block<T> square[kLanes] = {};
+      for (int i = 0; i < pixels; i++) square[i] = row[(x + i) * count + k];
+      transpose(square);
+      for (int l = 0; l < line.lanes; l++) store(line.start + l * line.plane + x, square[l], pixels);
+    }
   }
 }
 

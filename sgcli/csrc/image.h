@@ -24,12 +24,12 @@ struct Image {
   int64_t blocks() const { return (c + kLanes - 1) / kLanes; }
 };
 
-// A row of one block of channels: sample n, channels 16·block ..., pixels (y, x0 .. x1), in registers' order.
+// Pixels (y, x0 .. x1) of sample n, of `count` blocks of channels from `block` on.
 struct Span {
-  int64_t n, block, y, x0, x1;
+  int64_t n, block, count, y, x0, x1;
 };
 
-// Pixels of an image converted to T into row[0 .. x1-x0), and back.
+// Those pixels converted to T into row[x1 - x0][count], and back.
 template <class T>
 using LoadRow = void (*)(const Image& image, const Span& at, Block<T>* row);
 template <class T>

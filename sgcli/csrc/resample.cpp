@@ -9,24 +9,30 @@ namespace {
 template <class T>
 constexpr int kTile = std::max(2, 8 / Block<T>::kParts);  // outputs computed together: they share taps and loads
 constexpr int kMaxTile = 8;
-constexpr int64_t kTileWidth = 32;  // output columns
+constexpr int64_t kTileBlocks = 64;  // in an output row of a tile
+constexpr int64_t kGroup = 4;        // blocks of channels in a tile
+constexpr int64_t kShortest = 16;    // rows of a strip
 
 // out[i·out_pitch] = Σ_r Σ_t weight[r][t] · rows[r][(i + t)·in_pitch] for i < n, and a little beyond: rows have slack.
-template <class T, int kTaps>
-void fir(Block<T>* out, int64_t out_pitch, const std::vector<const Block<T>*>& rows, const T* weight, int64_t in_pitch,
+// With kPairs, rows come in pairs that share their weights, and each pair is added up first.
+template <class T, int kTaps, bool kPairs>
+void fir(Block<T>* out, int64_t out_pitch, const std::vector<const Block<T>*>& rows, const T* weights, int64_t in_pitch,
          int64_t n) {
   constexpr int tile = kTile<T>;
   for (int64_t i = 0; i < n; i += tile) {
     Block<T> sum[tile] = {};
-    for (size_t r = 0; r < rows.size(); r++) {
-      const Block<T>* from = rows[r] + i * in_pitch;
+    const T* weight = weights;
+    for (size_t r = 0; r < rows.size(); r += 1 + kPairs, weight += kTaps) {
       Block<T> window[tile + kTaps - 1];
 #pragma GCC unroll 16
-      for (int k = 0; k < tile + kTaps - 1; k++) window[k] = from[k * in_pitch];
+      for (int k = 0; k < tile + kTaps - 1; k++) {
+        window[k] = rows[r][(i + k) * in_pitch];
+        if (kPairs) window[k] = window[k] + rows[r + kPairs][(i + k) * in_pitch];
+      }
 #pragma GCC unroll 16
       for (int t = 0; t < kTaps; t++) {
 #pragma GCC unroll 16
-        for (int o = 0; o < tile; o++) multiply_add(sum[o], weight[r * kTaps + t], window[o + t]);
+        for (int o = 0; o < tile; o++) multiply_add(sum[o], weight[t], window[o + t]);
       }
     }
 #pragma GCC unroll 16
@@ -34,22 +40,24 @@ void fir(Block<T>* out, int64_t out_pitch, const std::vector<const Block<T>*>& r
   }
 }
 
-template <class T>
-void fir(Block<T>* out, int64_t out_pitch, std::vector<const Block<T>*>& rows, const T* weight, int taps, int64_t in_pitch,
+template <class T, bool kPairs = false>
+void fir(Block<T>* out, int64_t out_pitch, std::vector<const Block<T>*>& rows, const T* weights, int taps, int64_t in_pitch,
          int64_t n) {
   switch (taps) {
-    case 1: return fir<T, 1>(out, out_pitch, rows, weight, in_pitch, n);
-    case 2: return fir<T, 2>(out, out_pitch, rows, weight, in_pitch, n);
-    case 3: return fir<T, 3>(out, out_pitch, rows, weight, in_pitch, n);
-    case 4: return fir<T, 4>(out, out_pitch, rows, weight, in_pitch, n);
-    case 6: return fir<T, 6>(out, out_pitch, rows, weight, in_pitch, n);
+    case 1: return fir<T, 1, kPairs>(out, out_pitch, rows, weights, in_pitch, n);
+    case 2: return fir<T, 2, kPairs>(out, out_pitch, rows, weights, in_pitch, n);
+    case 3: return fir<T, 3, kPairs>(out, out_pitch, rows, weights, in_pitch, n);
+    case 4: return fir<T, 4, kPairs>(out, out_pitch, rows, weights, in_pitch, n);
+    case 6: return fir<T, 6, kPairs>(out, out_pitch, rows, weights, in_pitch, n);
   }
   const std::vector<const Block<T>*> starts = rows;  // any other length: each tap is a row of its own
   rows.clear();
-  for (const Block<T>* start : starts) {
-    for (int t = 0; t < taps; t++) rows.push_back(start + t * in_pitch);
+  for (size_t r = 0; r < starts.size(); r += 1 + kPairs) {
+    for (int t = 0; t < taps; t++) {
+      for (int k = 0; k <= kPairs; k++) rows.push_back(starts[r + k] + t * in_pitch);
+    }
   }
-  fir<T, 1>(out, out_pitch, rows, weight, in_pitch, n);
+  fir<T, 1, kPairs>(out, out_pitch, rows, weights, in_pitch, n);
 }
 
 // How one axis is upsampled: fine sample X = p + up·j of phase p reads inputs start[p] + j + (0 .. taps-1), through
@@ -74,7 +82,7 @@ struct Weights {
   std::vector<T> up_y, up_x;      // separable: [phase][tap]
   std::vector<T> up;              // else [phase y][phase x][tap y][tap x]
   std::vector<T> down_y, down_x;  // separable: [tap], [stream][tap]
-  std::vector<T> down;            // else [tap y][stream][tap x]
+  std::vector<T> down;            // else [tap y][stream][tap x]; only the upper half where the lower mirrors it
   int down_taps;                  // per stream: fine samples j·down + s of stream s
 
   Weights(const Resampling<T>& r, const Phases& py, const Phases& px) : down_taps((r.down.w + r.x.down - 1) / r.x.down) {
@@ -95,7 +103,7 @@ struct Weights {
       append(down_y, r.down.y.data(), r.down.h, 0, 1, r.down.h);
       for (int s = 0; s < r.x.down; s++) append(down_x, r.down.x.data(), r.down.w, s, r.x.down, down_taps);
     } else {
-      for (int k = 0; k < r.down.h; k++) {
+      for (int k = 0; k < (r.down.mirrored() ? r.down.h / 2 : r.down.h); k++) {
         for (int s = 0; s < r.x.down; s++) append(down, r.down.full.data() + k * r.down.w, r.down.w, s, r.x.down, down_taps);
       }
     }
@@ -115,9 +123,9 @@ struct Ring {
   Block<T>* row(int64_t y) const { return data + (y % count) * pitch + margin; }
 };
 
-// A rectangle of output pixels of one block of channels.
+// A rectangle of output pixels of `count` blocks of channels.
 struct Tile {
-  int64_t n, block, y0, y1, x0, x1;
+  int64_t n, block, count, y0, y1, x0, x1;
 };
 
 template <class T>
@@ -157,6 +165,7 @@ class Worker {
   const LoadRow<T> load_;
   const StoreRow<T> store_;
   const bool keep_ = r_.up.identity() && r_.y.up == 1 && r_.x.up == 1 && r_.activation == Activation::kNone;
+  const bool mirrored_ = r_.down.mirrored();
   std::vector<const Block<T>*> rows_;
   const Block<T>* zeros_ = nullptr;
   Block<T>* mixed_ = nullptr;   // input rows after the vertical upsampling filter
@@ -164,7 +173,7 @@ class Worker {
   Ring<T> input_{}, fine_{}, narrow_{};
   int64_t loaded_ = 0;  // rows are asked for in order; those below this one were in the ring already
 
-  void write(int64_t y, const Block<T>* row) { store_(r_.out, {tile_.n, tile_.block, y, tile_.x0, tile_.x1}, row); }
+  void write(int64_t y, const Block<T>* row) { store_(r_.out, {tile_.n, tile_.block, tile_.count, y, tile_.x0, tile_.x1}, row); }
 
   void reserve() {
     const Axis &x = x_, &y = r_.y;
@@ -174,7 +183,10 @@ class Worker {
       highest = std::max(highest, px_.start[p] + (x.fine() - p + px_.count - 1) / px_.count + px_.taps - 2);
     }
     const int64_t slack = kMaxTile * std::max(x.up, x.down) + x.down_taps + px_.taps;
-    const int64_t width = highest + 1 - lowest + slack, fine_width = x.fine() + slack, out_width = x.out + slack;
+    const int64_t count = tile_.count;  // rows are [pixel][block]
+    const int64_t width = (highest + 1 - lowest + slack) * count;
+    const int64_t fine_width = (x.fine() + slack) * count, out_width = (x.out + slack) * count;
+    const int64_t margin = -lowest * count;
     const int64_t kept = r_.down.separable ? 1 : y.down_taps;  // fine rows that the 2-D filter reads together
     const int64_t input_rows = std::max<int64_t>(py_.taps, keep_ ? kept : 1);
 
@@ -183,11 +195,11 @@ class Worker {
     if (scratch.size() < size) scratch.resize(size);
     Block<T>* free = scratch.data();
     const auto take = [&](int64_t blocks) { return std::exchange(free, free + blocks); };
-    input_ = {take(input_rows * width), input_rows, width, -lowest};
+    input_ = {take(input_rows * width), input_rows, width, margin};
     Block<T>* zeros = take(width);
     std::fill(input_.data, free, Block<T>{});
-    zeros_ = zeros - lowest;
-    mixed_ = take(width) - lowest;
+    zeros_ = zeros + margin;
+    mixed_ = take(width) + margin;
     fine_ = {take(kept * fine_width), kept, fine_width, 0};
     narrow_ = {take(y.down_taps * out_width), y.down_taps, out_width, 0};
     result_ = take(out_width);
@@ -201,103 +213,116 @@ class Worker {
     Block<T>* row = input_.row(y);
     if (y < loaded_) return row;
     const int64_t x0 = std::max<int64_t>(0, span_.first), x1 = std::min(r_.in.w, span_.last);
-    if (x0 < x1) load_(r_.in, {tile_.n, tile_.block, y, x0, x1}, row + x0);
-    if (!r_.bias.empty()) {
-      const auto bias = load<T>(r_.bias.data() + tile_.block * kLanes);
-      for (int64_t x = x0; x < x1; x++) row[x] = row[x] + bias;
+    if (x0 < x1) load_(r_.in, {tile_.n, tile_.block, tile_.count, y, x0, x1}, row + x0 * tile_.count);
+    for (int64_t k = 0; k < tile_.count && !r_.bias.empty(); k++) {
+      const auto bias = load<T>(r_.bias.data() + (tile_.block + k) * kLanes);
+      for (int64_t x = x0; x < x1; x++) row[x * tile_.count + k] = row[x * tile_.count + k] + bias;
     }
     loaded_ = y + 1;
     return row;
   }
 
   const Block<T>* upsampled(int64_t fine) {
-    if (keep_) return input_row(fine - r_.y.pad) - x_.pad;
+    const int64_t count = tile_.count;
+    if (keep_) return input_row(fine - r_.y.pad) - x_.pad * count;
     const int p = static_cast<int>(fine % py_.count);
     const int64_t top = py_.start[p] + fine / py_.count;
-    rows_.clear();
-    for (int t = 0; t < py_.taps; t++) rows_.push_back(input_row(top + t));
+    const auto input_rows = [&](int64_t first) {
+      rows_.clear();
+      for (int t = 0; t < py_.taps; t++) rows_.push_back(input_row(top + t) + first);
+    };
     if (r_.up.separable) {
-      fir<T>(mixed_ + span_.first, 1, shift(rows_, span_.first), weights_.up_y.data() + p * py_.taps, 1, 1,
-             span_.last - span_.first);
+      const int64_t first = span_.first * count;
+      input_rows(first);
+      fir<T>(mixed_ + first, 1, rows_, weights_.up_y.data() + p * py_.taps, 1, 1, (span_.last - span_.first) * count);
     }
     Block<T>* row = fine_.row(fine);
     for (int q = 0; q < px_.count; q++) {
-      const int64_t n_phase = (x_.fine() - q + px_.count - 1) / px_.count;
-      if (r_.up.separable) {
-        rows_.assign(1, mixed_ + px_.start[q]);
-        fir<T>(row + q, px_.count, rows_, weights_.up_x.data() + q * px_.taps, px_.taps, 1, n_phase);
-      } else {
-        std::vector<const Block<T>*> shifted = rows_;
-        const T* weight = weights_.up.data() + (p * px_.count + q) * py_.taps * px_.taps;
-        fir<T>(row + q, px_.count, shift(shifted, px_.start[q]), weight, px_.taps, 1, n_phase);
+      const int64_t n = (x_.fine() - q + px_.count - 1) / px_.count;
+      for (int64_t k = 0; k < count; k++) {
+        const T* weights = weights_.up_x.data() + q * px_.taps;
+        if (r_.up.separable) {
+          rows_.assign(1, mixed_ + px_.start[q] * count + k);
+        } else {
+          input_rows(px_.start[q] * count + k);
+          weights = weights_.up.data() + (p * px_.count + q) * py_.taps * px_.taps;
+        }
+        fir<T>(row + q * count + k, px_.count * count, rows_, weights, px_.taps, count, n);
       }
     }
     return row;
   }
 
-  static std::vector<const Block<T>*>& shift(std::vector<const Block<T>*>& rows, int64_t by) {
-    for (auto& row : rows) row += by;
-    return rows;
-  }
-
   void activate(int64_t fine) {
+    const int64_t count = tile_.count, width = x_.fine();
     Block<T>* row = fine_.row(fine);
-    const int64_t width = x_.fine();
     const Codes& c = r_.codes;
     const int64_t y = fine + c.offset_y, x0 = tile_.x0 * x_.down + c.offset_x;  // of row[0] among the codes
     if (!c.data || y < 0 || y >= c.h) {
-      if (r_.activation == Activation::kLeakyRelu) {
-        for (int64_t x = 0; x < width; x++) row[x] = clamp(leaky_relu(row[x], r_.slope), r_.limit);
-      }
+      if (r_.activation == Activation::kReplay) return;
+      for (int64_t i = 0; i < width * count; i++) row[i] = clamp(leaky_relu(row[i], r_.slope), r_.limit);
       return;
     }
-    uint16_t* below_zero = c.data + ((tile_.n * r_.in.blocks() + tile_.block) * c.h + y) * c.masks * c.w + x0;
-    uint16_t* clamped = below_zero + c.w;
     const int64_t first = std::max<int64_t>(0, -x0), last = std::min(width, c.w - x0);
-    if (r_.activation == Activation::kReplay) {
-      for (int64_t x = first; x < last; x++) {
-        row[x] = select(below_zero[x], row[x] * splat(r_.slope), row[x]);
-        if (c.masks == 2) row[x] = select(clamped[x], Block<T>{}, row[x]);
-      }
-      return;
-    }
-    for (int64_t x = first; x < last; x++) {
-      below_zero[x] = below(row[x], T(0));
-      row[x] = leaky_relu(row[x], r_.slope);
-      if (c.masks == 2) {
-        clamped[x] = beyond(row[x], r_.limit);
-        row[x] = clamp(row[x], r_.limit);
+    for (int64_t k = 0; k < count; k++) {
+      uint32_t* codes = c.data + ((tile_.n * r_.in.blocks() + tile_.block + k) * c.h + y) * c.w + x0;
+      if (r_.activation == Activation::kReplay) {
+        for (int64_t x = first; x < last; x++) replay(row[x * count + k], codes[x]);
+      } else {
+        for (int64_t x = first; x < last; x++) codes[x] = activate_and_tell(row[x * count + k]);
       }
     }
+  }
+
+  void replay(Block<T>& v, uint32_t code) const {
+    v = select(code, v * splat(r_.slope), v);
+    v = select(code >> kLanes, Block<T>{}, v);
+  }
+
+  uint32_t activate_and_tell(Block<T>& v) const {
+    const uint32_t below_zero = less(v, Block<T>{});
+    v = leaky_relu(v, r_.slope);
+    const uint32_t clamped = less(splat(r_.limit), v) | less(v, splat(-r_.limit));
+    v = clamp(v, r_.limit);
+    return below_zero | clamped << kLanes;
   }
 
   void narrow(const Block<T>* row, int64_t fine) {
-    rows_.clear();
-    for (int s = 0; s < r_.x.down; s++) rows_.push_back(row + s);
-    fir<T>(narrow_.row(fine), 1, rows_, weights_.down_x.data(), weights_.down_taps, x_.down, x_.out);
+    const int64_t count = tile_.count;
+    for (int64_t k = 0; k < count; k++) {
+      rows_.clear();
+      for (int s = 0; s < x_.down; s++) rows_.push_back(row + s * count + k);
+      fir<T>(narrow_.row(fine) + k, count, rows_, weights_.down_x.data(), weights_.down_taps, x_.down * count, x_.out);
+    }
   }
 
+  // Output row whose window begins at fine row `top`.
   const Block<T>* downsampled(int64_t top) {
-    rows_.clear();
-    for (int64_t fine = top; fine < top + r_.y.down_taps; fine++) {
-      if (r_.down.separable) {
-        rows_.push_back(narrow_.row(fine));
-      } else {
-        const Block<T>* row = keep_ ? kept_row(fine) : fine_.row(fine);
-        for (int s = 0; s < r_.x.down; s++) rows_.push_back(row + s);
-      }
-    }
+    const int64_t taps = r_.y.down_taps, count = tile_.count;
     if (r_.down.separable) {
-      fir<T>(result_, 1, rows_, weights_.down_y.data(), 1, 1, x_.out);
-    } else {
-      fir<T>(result_, 1, rows_, weights_.down.data(), weights_.down_taps, x_.down, x_.out);
+      rows_.clear();
+      for (int64_t t = 0; t < taps; t++) rows_.push_back(narrow_.row(top + t));
+      fir<T>(result_, 1, rows_, weights_.down_y.data(), 1, 1, x_.out * count);
+      return result_;
+    }
+    for (int64_t k = 0; k < count; k++) {
+      rows_.clear();
+      for (int64_t t = 0; t < (mirrored_ ? taps / 2 : taps); t++) {
+        for (int64_t s = 0; s < x_.down; s++) {
+          rows_.push_back(fine_row(top + t) + s * count + k);
+          if (mirrored_) rows_.push_back(fine_row(top + taps - 1 - t) + s * count + k);
+        }
+      }
+      const auto apply = mirrored_ ? fir<T, true> : fir<T, false>;
+      apply(result_ + k, count, rows_, weights_.down.data(), weights_.down_taps, x_.down * count, x_.out);
     }
     return result_;
   }
 
-  const Block<T>* kept_row(int64_t fine) const {
+  const Block<T>* fine_row(int64_t fine) const {
+    if (!keep_) return fine_.row(fine);
     const int64_t y = fine - r_.y.pad;
-    return (y < 0 || y >= r_.in.h ? zeros_ : input_.row(y)) - x_.pad;
+    return (y < 0 || y >= r_.in.h ? zeros_ : input_.row(y)) - x_.pad * tile_.count;
   }
 };
 
@@ -306,21 +331,26 @@ class Worker {
 template <class T>
 void resample(const Resampling<T>& r) {
   if (r.out.n * r.out.c * r.out.h * r.out.w == 0) return;
-  // Columns are cut so that all rows in flight stay in the first-level cache; rows are cut where blocks are few for the
-  // threads. What lies around a cut is computed twice.
-  const int64_t blocks = r.out.n * r.out.blocks(), threads = torch::stable::get_num_threads();
-  const int64_t columns = std::max<int64_t>(1, (r.x.out + kTileWidth / 2) / kTileWidth);
+  // The columns of channels-last images are cut so that the rows in flight stay in the caches nearby. Where reading and
+  // writing is most of the work, tiles hold several blocks of channels, since neighbours in memory are cheap to fetch
+  // together. Rows are cut where there are fewer tiles than threads want. What lies around a cut is computed twice.
+  const int64_t blocks = r.out.blocks(), threads = torch::stable::get_num_threads();
+  const bool light = r.activation == Activation::kNone;
+  const int64_t group = r.in.channels_last && light ? std::min<int64_t>(blocks, kGroup) : 1;
+  const int64_t groups = (blocks + group - 1) / group;
+  const int64_t columns = r.in.channels_last ? std::max<int64_t>(1, r.x.out * group / kTileBlocks) : 1;
   const int64_t width = (r.x.out + columns * r.x.up - 1) / (columns * r.x.up) * r.x.up;
-  const int64_t strips = std::clamp<int64_t>(4 * threads / (blocks * columns), 1, std::max<int64_t>(1, r.y.out / kTileWidth));
-  const int64_t work = r.y.fine() * r.x.fine() / (strips * columns);  // blocks of fine samples per job
-  const int64_t jobs = blocks * strips * columns;
-  torch::stable::parallel_for(0, jobs, std::max<int64_t>(1, 2048 / (work + 1)), [&](int64_t begin, int64_t end) {
+  const int64_t tiles = r.out.n * groups * columns;
+  const int64_t strips = std::clamp<int64_t>(4 * threads / tiles, 1, std::max<int64_t>(1, r.y.out / kShortest));
+  const int64_t work = r.y.fine() * r.x.fine() * group / (strips * columns);  // blocks of fine samples in a tile
+  torch::stable::parallel_for(0, tiles * strips, std::max<int64_t>(1, 2048 / (work + 1)), [&](int64_t begin, int64_t end) {
     Worker<T> worker(r);
     for (int64_t job = begin; job < end; job++) {
-      const int64_t block = job % r.out.blocks(), column = job / r.out.blocks() % columns;
-      const int64_t strip = job / (r.out.blocks() * columns) % strips, n = job / (r.out.blocks() * columns * strips);
+      const int64_t block = job % groups * group, column = job / groups % columns;
+      const int64_t strip = job / (groups * columns) % strips, n = job / (groups * columns * strips);
       const int64_t x0 = column * width, x1 = std::min(x0 + width, r.x.out);
-      if (x0 < x1) worker.run({n, block, strip * r.y.out / strips, (strip + 1) * r.y.out / strips, x0, x1});
+      const int64_t y0 = strip * r.y.out / strips, y1 = (strip + 1) * r.y.out / strips;
+      if (x0 < x1) worker.run({n, block, std::min(group, blocks - block), y0, y1, x0, x1});
     }
   });
 }

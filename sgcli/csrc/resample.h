@@ -9,11 +9,10 @@
 
 namespace sg {
 
-// What the activation did to each fine sample, for its derivative: 16-bit masks over the lanes of a block.
-// [n, blocks, h, masks, w]; masks: below zero, and clamped (where there is a clamp).
+// What the activation did to each fine sample, for its derivative: [n, blocks, h, w] of 32 bits. Of the 16 channels of a
+// block, the low half tells which were below zero, the high half which were clamped.
 struct Codes {
-  uint16_t* data = nullptr;
-  int masks = 0;
+  uint32_t* data = nullptr;
   int64_t h = 0, w = 0;
   int64_t offset_y = 0, offset_x = 0;  // fine sample (Y, X) has its code at (Y + offset_y, X + offset_x)
 };

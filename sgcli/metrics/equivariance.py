@@ -16,7 +16,7 @@ import torch
 
 from sgcli.errors import SgError
 from sgcli.models.base import Generator
-from sgcli.models.fourier_input import place
+from sgcli.models.fourier_input import movable_input, place
 from sgcli.ops.upfirdn2d import filter2d, upsample2d
 
 LANCZOS = 3  # lobes of the interpolation window, to either side
@@ -144,15 +144,70 @@ class Agreement:
 
 
 @torch.no_grad()
+def draw(G: Generator, ws: torch.Tensor, transform: torch.Tensor | None = None) -> torch.Tensor:
+    """Pictures of `ws` with the input transformed (None: as it is). Raises SgError where it cannot be."""
+    movable = movable_input(G.synthesis)
+    if movable is None:
+        raise SgError("this generator's input cannot be moved or turned", "EQ-T and EQ-R are for --arch sg3-b to sg3-r")
+    kept = movable.transform.clone()
+    try:
+        movable.transform.copy_(torch.eye(3) if transform is None else transform)
+        return G.synthesis(ws, noise="const")
+    finally:
+        movable.transform.copy_(kept)
+
+
 def eq_t(G: Generator, ws: torch.Tensor, x: float, y: float, agreement: Agreement) -> None:
     """Add one batch of EQ-T: the input moved by (x, y). ws `[N, num_ws, w_dim]`."""
     reference, mask = translate(draw(G, ws), x, y)
     agreement.add(reference, draw(G, ws, place((x, y))), mask)
 
 
-@torch.no_grad()
 def eq_r(G: Generator, ws: torch.Tensor, angle: float, agreement: Agreement) -> None:
     """Add one batch of EQ-R: the input turned by `angle`. ws `[N, num_ws, w_dim]`."""
     reference, mask = rotate(draw(G, ws), angle)
     test, test_mask = pseudo_rotate(draw(G, ws, place(rotate=angle)), angle)
     agreement.add(reference, test, mask * test_mask)
+
+
+@torch.no_grad()
+def measure_equivariance(
+    G: Generator,
+    kind: str,                           # a key of KINDS
+    *,
+    num_samples: int,                    # the paper takes 50 000
+    seed: int,
+    batch: int = 4,                      # pictures that share one transform, and that are computed at a time
+    labels: torch.Tensor | None = None,  # [M, c_dim] to draw from, where G is conditional
+) -> float:  # fmt: skip
+    """EQ-T (whole pixels, "eqt_int"; any shift, "eqt_frac") or EQ-R ("eqr") of a generator, in dB.
+
+    One squared difference is pooled over all pictures. Set G to fp32 first (`models.precision.set_precision`). Raises
+    SgError for a generator whose input cannot be moved.
+    """
+    rng = np.random.default_rng(seed)
+    device = next(G.parameters()).device
+    agreement = Agreement()
+    for start in range(0, num_samples, batch):
+        n = min(batch, num_samples - start)
+        z = torch.from_numpy(rng.standard_normal([n, G.z_dim], dtype=np.float32)).to(device)
+        c = torch.zeros(n, 0) if labels is None else labels[rng.integers(len(labels), size=n)]
+        KINDS[kind](G, G.mapping(z, c.to(device)), rng, agreement)
+    return agreement.psnr()
+
+
+def _eqt_int(G: Generator, ws: torch.Tensor, rng: np.random.Generator, agreement: Agreement) -> None:
+    x, y = np.round(rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * G.img_resolution) / G.img_resolution
+    eq_t(G, ws, x, y, agreement)
+
+
+def _eqt_frac(G: Generator, ws: torch.Tensor, rng: np.random.Generator, agreement: Agreement) -> None:
+    x, y = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2)
+    eq_t(G, ws, x, y, agreement)
+
+
+def _eqr(G: Generator, ws: torch.Tensor, rng: np.random.Generator, agreement: Agreement) -> None:
+    eq_r(G, ws, rng.uniform(-math.pi, math.pi), agreement)
+
+
+KINDS = {"eqt_int": _eqt_int, "eqt_frac": _eqt_frac, "eqr": _eqr}

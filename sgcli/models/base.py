@@ -31,7 +31,7 @@ class Synthesis(nn.Module):
     def forward(self, ws: torch.Tensor, noise: NoiseChoice = "random", update_emas: bool = False) -> torch.Tensor:
         """Picture in fp32, about [-1, 1], unclamped.
 
-        noise        "random" (fresh), "const" (the model's own maps), "none", or one map `[N|1, 1, r, r]` per noise layer.
+        noise        "random" (fresh), "const" (the model's own), "none", or one map `[N|1, 1, r, r]` per noise layer.
         update_emas  let the running magnitudes of activations follow this batch; networks without them ignore it.
         """
         raise NotImplementedError

@@ -35,8 +35,7 @@ class FourierInput(nn.Module):
         self.weight_gain = 1 / math.sqrt(channels)
         if learned_transform:
             self.affine = FullyConnectedLayer(w_dim, 4, weight_init=0)  # r_c, r_s, t_x, t_y
-            with torch.no_grad():
-                self.affine.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0]))
+            self.affine.bias = nn.Parameter(torch.tensor([1.0, 0.0, 0.0, 0.0]))
         self.register_buffer("freqs", uniform_in_disc(channels, bandwidth))
         self.register_buffer("phases", torch.rand(channels) - 0.5)
         self.register_buffer("transform", torch.eye(3))
@@ -56,10 +55,23 @@ class FourierInput(nn.Module):
         x = x @ (self.weight * self.weight_gain).T
         return x.permute(0, 3, 1, 2).expand(len(w), -1, -1, -1)
 
+    @torch.no_grad()
+    def anchor(self, w: torch.Tensor) -> None:
+        """Give every picture the motion of w `[W]`, that of the mean picture for w_avg, in place of its own."""
+        if self.learned_transform:
+            self.affine.bias.copy_(self.affine(w[None])[0])
+            self.affine.weight.zero_()
+
     def damping(self, freqs: torch.Tensor) -> torch.Tensor:
         """1 up to the bandwidth, falling to 0 at the Nyquist frequency, where a user's scaling may bring a wave."""
         room = max(self.sampling_rate / 2 - self.bandwidth, 1e-4)
         return (1 - (freqs.norm(dim=2) - self.bandwidth) / room).clamp(0, 1)
+
+
+def movable_input(synthesis: nn.Module) -> FourierInput | None:
+    """The input that moves a network's picture; None where it starts from a learned constant."""
+    found = getattr(synthesis, "input", None)
+    return found if isinstance(found, FourierInput) else None
 
 
 def uniform_in_disc(count: int, radius: float) -> torch.Tensor:

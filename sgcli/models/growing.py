@@ -38,9 +38,9 @@ def fade_pictures(images: torch.Tensor, lod: float) -> torch.Tensor:
 
 
 def block_resolutions(img_resolution: int) -> list[int]:
-    """4, 8, … img_resolution. Raises ValueError unless that is a power of two from 8 up."""
-    if img_resolution < 8 or img_resolution & (img_resolution - 1):
-        raise ValueError(f"img_resolution: {img_resolution} is not a power of two from 8 up")
+    """4, 8, … img_resolution. Raises ValueError unless that is a power of two from 4 up."""
+    if img_resolution < 4 or img_resolution & (img_resolution - 1):
+        raise ValueError(f"img_resolution: {img_resolution} is not a power of two from 4 up")
     return [2**i for i in range(2, img_resolution.bit_length())]
 
 
@@ -52,7 +52,7 @@ class Growing(nn.Module):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.register_buffer("lod", torch.tensor(0.0))
+        self.register_buffer("lod", torch.tensor(0.0, dtype=torch.float64))
 
     def _apply(self, fn, recurse=True):
         super()._apply(fn, recurse)
@@ -78,7 +78,12 @@ def set_lod(network: nn.Module, lod: float) -> None:
             largest = module.img_resolution.bit_length() - 3
             if not 0 <= lod <= largest:
                 raise ValueError(f"lod: {lod} given; from 0 to {largest} at {module.img_resolution}²")
-            module.lod = torch.tensor(float(lod))
+            module.lod = torch.tensor(lod, dtype=torch.float64)
+
+
+def lod_of(network: nn.Module) -> float:
+    """The level of detail of `network`; 0 if it does not grow."""
+    return next((float(module.lod) for module in network.modules() if isinstance(module, Growing)), 0.0)
 
 
 class GrowingSynthesis(Growing, Synthesis):

@@ -1,7 +1,8 @@
 """The architectures: one row each, written as a difference from the row it builds on.
 
 A row is a complete preset once merged with the rows below it: networks, loss, regularisers, schedule. `resolve` merges
-(a row that names another network class starts that network's arguments afresh); `build_network` makes a network from a resolved specification. Adding an architecture is one file plus one row.
+(a row that names another network class gives all its arguments); `build_network` makes a network from a resolved
+specification. Adding an architecture is one file plus one row.
 """
 
 from __future__ import annotations

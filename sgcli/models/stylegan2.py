@@ -129,7 +129,7 @@ class SynthesisBlock(nn.Module):
 
     def forward(
         self,
-        x: torch.Tensor | None,                    # [N, in, r/2, r/2]; the given input [N, out, 4, 4]; None: the constant
+        x: torch.Tensor | None,                    # [N, in, r/2, r/2]; at 4² the input, None: the constant
         img: torch.Tensor | None,                  # [N, K, r/2, r/2] fp32
         ws: torch.Tensor,                          # [N, num_convs + num_torgb, W]
         noise: Sequence[torch.Tensor | None],      # one map per convolution

@@ -147,6 +147,7 @@ class SynthesisNetwork(base.Synthesis):
             layer = SynthesisLayer(plan, w_dim, low_precision, conv_clamp, magnitude_ema_kimg)
             setattr(self, plan.name, layer)
         self.num_ws = len(self.designs) + int(learned_transform)
+        self.turns = conv_kernel == 1
 
     def layers(self) -> list[SynthesisLayer]:
         return [getattr(self, plan.name) for plan in self.designs]
@@ -173,7 +174,10 @@ def check_sizes(img_resolution: int, schedule: str, resampling: str) -> None:
     """Raise ValueError for what no network can be designed from."""
     if img_resolution < 16 or img_resolution & (img_resolution - 1):
         raise ValueError(f"img_resolution: {img_resolution} is not a power of two from 16 up")
-    for name, value, known in (("schedule", schedule, design.SCHEDULES), ("resampling", resampling, design.RESAMPLINGS)):
+    for name, value, known in (
+        ("schedule", schedule, design.SCHEDULES),
+        ("resampling", resampling, design.RESAMPLINGS),
+    ):
         if value not in known:
             raise ValueError(f"{name}: '{value}' is unknown; one of {', '.join(known)}")
 

@@ -180,7 +180,7 @@ def _signals(resolution, rates, cutoffs, stopbands, margin, channels) -> list[Si
 def low_pass_filter(
     taps: int, cutoff: float, width: float, rate: float, radial: bool = False
 ) -> torch.Tensor | None:  # fmt: skip
-    """Kaiser-windowed sinc `[taps]`, or jinc `[taps, taps]` where radial, with sum 1, fp32 (spec §3.3, paper appendix C.1).
+    """Kaiser-windowed sinc `[taps]`, or jinc `[taps, taps]` where radial, with sum 1, fp32 (spec §3.3).
 
     cutoff, width  middle and full width of the transition band, in the units of `rate`.
     One tap means no filter: None.

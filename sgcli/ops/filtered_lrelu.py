@@ -83,10 +83,9 @@ def _register() -> None:
     def fake(x, fu, fd, b, up, down, padding, gain, slope, clamp, flip_filter, save):
         h, w = output_size(x, fu, fd, up, down, padding)
         tw, th = filter_size(fd)
-        # Bit masks over blocks of 16 channels of what happened to each fine sample that reaches an output.
-        codes = [x.shape[0] if save else 0, (x.shape[1] + 15) // 16, (h - 1) * down + th]
-        codes += [1 if clamp is None else 2, (w - 1) * down + tw]
-        return native.empty_image(x, h, w), x.new_empty(codes, dtype=torch.int16)
+        # Two bits (below zero, clamped) for each of 16 channels of each fine sample that reaches an output.
+        codes = x.shape[0] if save else 0, (x.shape[1] + 15) // 16, (h - 1) * down + th, (w - 1) * down + tw
+        return native.empty_image(x, h, w), x.new_empty(codes, dtype=torch.int32)
 
     @torch.library.register_fake("sg::filtered_lrelu_replay")
     def fake_replay(x, codes, fu, fd, up, down, padding, offset, gain, slope, flip_filter):

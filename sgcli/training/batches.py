@@ -9,6 +9,7 @@ import torch
 
 from sgcli.data.dataset import ImageDataset
 from sgcli.training.randomness import generator_for
+from sgcli.training.schedule import Schedule
 
 
 class Batches:
@@ -17,8 +18,8 @@ class Batches:
     A function of (seed, n) alone: every image appears once per pass, and a resumed run goes on where it stopped.
     """
 
-    def __init__(self, dataset: ImageDataset, batch: int, seed: int, device: torch.device):
-        self.dataset, self.batch, self.seed, self.device = dataset, batch, seed, device
+    def __init__(self, dataset: ImageDataset, schedule: Schedule, seed: int, device: torch.device):
+        self.dataset, self.schedule, self.seed, self.device = dataset, schedule, seed, device
         self._orders: dict[int, np.ndarray] = {}
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
         self._ahead: tuple[int, Future] | None = None
@@ -29,13 +30,15 @@ class Batches:
             images, labels = self._ahead[1].result()
         else:
             images, labels = self._read(nimg)
-        self._ahead = (nimg + self.batch, self._reader.submit(self._read, nimg + self.batch))
+        next_nimg = nimg + len(images)
+        self._ahead = (next_nimg, self._reader.submit(self._read, next_nimg))
         images = torch.from_numpy(images).to(self.device).to(torch.float32) / 127.5 - 1
         return images, torch.from_numpy(labels).to(self.device)
 
     def fake_labels(self, purpose: str, nimg: int) -> torch.Tensor:
         """Labels of random data items, for the latents of one phase. `[N, label_dim]`."""
-        picks = generator_for(self.seed, f"labels/{purpose}", nimg).integers(len(self.dataset), size=self.batch)
+        size = self.schedule.at(nimg).batch
+        picks = generator_for(self.seed, f"labels/{purpose}", nimg).integers(len(self.dataset), size=size)
         return torch.from_numpy(self.dataset.labels(picks)).to(self.device)
 
     def close(self) -> None:
@@ -46,7 +49,7 @@ class Batches:
         return self.dataset.images(indices), self.dataset.labels(indices)
 
     def _indices(self, nimg: int) -> np.ndarray:
-        positions = np.arange(nimg, nimg + self.batch)
+        positions = np.arange(nimg, nimg + self.schedule.at(nimg).batch)
         passes, places = np.divmod(positions, len(self.dataset))
         return np.array([self._order(int(number))[place] for number, place in zip(passes, places, strict=True)])
 

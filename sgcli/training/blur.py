@@ -1,6 +1,6 @@
 """Blur of what the discriminator sees at the start of StyleGAN3-R's training (spec stylegan3 §6.1).
 
-Without it, D could follow high frequencies before G knows the low ones, and 1x1 convolutions would collapse early.
+Without it, D judges by high frequencies before G has learned the low ones, and training may collapse early.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from sgcli.ops.upfirdn2d import filter2d
 
 def blur_sigma(nimg: int, initial: float, fade_kimg: float) -> float:
     """Width in pixels after `nimg` images: from `initial` linearly to 0 over `fade_kimg`."""
-    return initial * max(1 - nimg / (fade_kimg * 1000), 0.0) if initial > 0 else 0.0
+    fade = fade_kimg * 1000
+    return initial * (1 - nimg / fade) if nimg < fade else 0.0
 
 
 def blur(img: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -20,5 +21,6 @@ def blur(img: torch.Tensor, sigma: float) -> torch.Tensor:
     radius = int(3 * sigma)
     if radius == 0:
         return img
-    taps = torch.arange(-radius, radius + 1, device=img.device, dtype=torch.float32).div(sigma).square().neg().exp2()
+    distance = torch.arange(-radius, radius + 1, device=img.device, dtype=torch.float32) / sigma
+    taps = torch.exp2(-distance.square())
     return filter2d(img, taps / taps.sum())

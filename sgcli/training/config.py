@@ -29,14 +29,15 @@ class TrainingConfig:
     data: dict[str, Any]  # data.dataset.ImageDataset.describe()
     G: dict[str, Any]  # constructor arguments and "class"
     D: dict[str, Any]
-    loss: str  # "logistic": non-saturating logistic
+    loss: str  # a key of training.losses.ADVERSARIAL_LOSSES
     kimg: float  # total length
-    batch: int  # images per step
+    batch: int  # images per step, at full resolution
     batch_gpu: int  # images per micro-batch; gradients accumulate over batch / batch_gpu of them
+    growing: dict[str, Any] | None = None  # progressive growing (training.schedule.scale_growth); None: none
     g_lr: float
     d_lr: float
     r1_gamma: float
-    r1_interval: int  # steps between R1 passes (lazy regularisation); its weight and Adam make up for it
+    r1_interval: int  # steps between R1 passes (lazy regularisation); 1: part of every step's loss of D
     pl_weight: float  # 0: no path-length regularisation
     pl_interval: int
     style_mixing_prob: float
@@ -64,6 +65,11 @@ class TrainingConfig:
                 return cls(**json.loads(path.read_text()))
         except (TypeError, ValueError) as error:
             raise FormatError(f"{path}: is not the configuration of a run ({error})") from error
+
+    @property
+    def has_lazy_r1(self) -> bool:
+        """R1 runs as a phase of its own; its weight and Adam make up for the steps between."""
+        return self.r1_gamma > 0 and self.r1_interval > 1
 
     @property
     def total_nimg(self) -> int:
@@ -155,7 +161,7 @@ def auto_group(batch: int, largest: int = 4) -> int:
 
 
 def _batch_sizes(preset: registry.Preset, given: Mapping[str, Any], resolution: int) -> tuple[int, int]:
-    """(batch, micro-batch). A batch that the architecture prescribes is split where it would be large; a typed one not."""
+    """(batch, micro-batch). A batch that the architecture prescribes is split where it is large, a typed one is not."""
     usual = auto_batch(resolution)
     if "batch" in given:
         return given["batch"], given.get("batch_gpu", given["batch"])

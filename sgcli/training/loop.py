@@ -13,6 +13,7 @@ import torch
 
 from sgcli.data.dataset import ImageDataset
 from sgcli.errors import Interrupted
+from sgcli.models.growing import fade_pictures, lod_of
 from sgcli.models.precision import set_precision
 from sgcli.models.registry import build_generator, build_network
 from sgcli.progress import LiveLine, format_seconds
@@ -22,6 +23,7 @@ from sgcli.training.ema import ema_decay, update_ema
 from sgcli.training.phases import MicroBatch, Phase, Players, make_optimizer, make_phases, run_phase
 from sgcli.training.randomness import draw_latents
 from sgcli.training.run import Run
+from sgcli.training.schedule import Schedule, Stage, describe_level
 from sgcli.training.state import Progress, load_state
 from sgcli.training.stats import Stats
 
@@ -36,6 +38,7 @@ class Training:
     players: Players
     progress: Progress
     device: torch.device
+    schedule: Schedule
     stats: Stats = field(default_factory=Stats)
 
 
@@ -51,7 +54,7 @@ def start_training(
     if resume:
         progress = load_state(run.states()[-1], players)
         run.forget_stats_after(progress.nimg)
-    return Training(run, config, dataset, players, progress, device)
+    return Training(run, config, dataset, players, progress, device, Schedule(config))
 
 
 def make_players(config: TrainingConfig, device: torch.device) -> Players:
@@ -67,7 +70,7 @@ def make_players(config: TrainingConfig, device: torch.device) -> Players:
         G_ema=copy.deepcopy(G).eval(),
         pl_mean=torch.zeros([], device=device),
         opt_G=make_optimizer(G, config.g_lr, config.pl_interval if config.pl_weight > 0 else None),
-        opt_D=make_optimizer(D, config.d_lr, config.r1_interval if config.r1_gamma > 0 else None),
+        opt_D=make_optimizer(D, config.d_lr, config.r1_interval if config.has_lazy_r1 else None),
     )
 
 
@@ -78,15 +81,17 @@ def train(training: Training, on_tick: Sequence[Callback] = (), on_snapshot: Seq
     """
     config, progress, players = training.config, training.progress, training.players
     phases = make_phases(config, players, training.stats)
-    batches = Batches(training.dataset, config.batch, config.seed, training.device)
+    batches = Batches(training.dataset, training.schedule, config.seed, training.device)
     live = LiveLine()
     if progress.nimg == 0:
+        players.enter(training.schedule.at(0))
         call(on_snapshot, training)
     with StopSignal() as stop:
         try:
             while progress.nimg < config.total_nimg and not stop.number:
                 started = time.monotonic()
-                train_step(training, phases, batches)
+                stage = training.schedule.at(progress.nimg)
+                train_step(training, stage, phases, batches)
                 progress.seconds += time.monotonic() - started
 
                 live.show(lambda: describe_progress(training))
@@ -95,7 +100,7 @@ def train(training: Training, on_tick: Sequence[Callback] = (), on_snapshot: Seq
                     live.clear()
                     call(on_tick, training)
                     progress.tick_nimg = progress.nimg
-                if done or stop.number or crossed(progress.nimg, config.batch, config.snap_kimg):
+                if done or stop.number or crossed(progress.nimg, stage.batch, config.snap_kimg):
                     live.clear()
                     call(on_snapshot, training)
         finally:
@@ -109,23 +114,26 @@ def train(training: Training, on_tick: Sequence[Callback] = (), on_snapshot: Seq
         )
 
 
-def train_step(training: Training, phases: Sequence[Phase], batches: Batches) -> None:
+def train_step(training: Training, stage: Stage, phases: Sequence[Phase], batches: Batches) -> None:
     """One batch of reals through every phase that is due, then the moving average of G."""
     config, progress, players = training.config, training.progress, training.players
+    players.enter(stage)
     reals, labels = batches.at(progress.nimg)
+    reals = fade_pictures(reals, stage.lod)
     if players.G.c_dim == 0:
         labels = labels[:, :0]
     for phase in phases:
         if progress.step % phase.interval == 0:
-            run_phase(phase, split_batch(config, progress, players, phase, reals, labels, batches))
-    progress.nimg += config.batch
+            run_phase(phase, split_batch(config, stage, progress, players, phase, reals, labels, batches))
+    progress.nimg += stage.batch
     progress.step += 1
-    decay = ema_decay(config.batch, progress.nimg, config.ema_kimg, config.ema_rampup)
+    decay = ema_decay(stage.batch, progress.nimg, config.ema_kimg, config.ema_rampup)
     update_ema(players.G_ema, players.G, decay)
 
 
 def split_batch(
     config: TrainingConfig,
+    stage: Stage,
     progress: Progress,
     players: Players,
     phase: Phase,
@@ -139,13 +147,13 @@ def split_batch(
         seed=config.seed,
         purpose=phase.name,
         first=progress.nimg,
-        batch=config.batch,
+        batch=stage.batch,
         z_dim=players.G.z_dim,
-        num_ws=players.G.num_ws,
+        num_ws=players.G.synthesis.num_active_ws,
         style_mixing_prob=config.style_mixing_prob,
         labels=fake_labels,
     )
-    parts = [slice(start, start + config.batch_gpu) for start in range(0, config.batch, config.batch_gpu)]
+    parts = [slice(start, start + stage.batch_gpu) for start in range(0, stage.batch, stage.batch_gpu)]
     return [MicroBatch(reals[part], labels[part], latents.part(part.start, part.stop), progress.nimg) for part in parts]
 
 

@@ -1,4 +1,6 @@
-"""The phases of a training step: G's loss, G's regulariser, D's loss, D's regulariser, in this order (spec §5)."""
+"""The phases of a training step: G's loss, G's regulariser, D's loss, D's regulariser, in this order (spec
+stylegan2-ada §5). ProGAN and StyleGAN trained D first; but for the very first step, that is the same sequence.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,13 @@ import torch
 from torch import nn
 
 from sgcli.models.base import Generator
+from sgcli.models.growing import lod_of, set_lod
 from sgcli.models.noise import random_noise_maps
 from sgcli.training import losses
 from sgcli.training.blur import blur, blur_sigma
 from sgcli.training.config import TrainingConfig
 from sgcli.training.randomness import Latents, torch_generators_for
+from sgcli.training.schedule import Stage
 from sgcli.training.stats import Stats
 
 ADAM_BETAS = (0.0, 0.99)
@@ -58,6 +62,17 @@ class Players:
     opt_G: torch.optim.Optimizer
     opt_D: torch.optim.Optimizer
 
+    def enter(self, stage: Stage) -> None:
+        """Take on the level of detail and the learning rates of the next step."""
+        if stage.starts_level(lod_of(self.G)):
+            self.opt_G.state.clear()
+            self.opt_D.state.clear()
+        for network in (self.G, self.D, self.G_ema):
+            set_lod(network, stage.lod)
+        for optimizer in (self.opt_G, self.opt_D):
+            for group in optimizer.param_groups:
+                group["lr"] = optimizer.defaults["lr"] * stage.lr_scale
+
 
 def make_optimizer(network: nn.Module, lr: float, lazy_interval: int | None) -> torch.optim.Adam:
     """Adam; where a regulariser runs every k-th step beside the main loss, lr and betas are corrected by c = k/(k+1).
@@ -78,7 +93,7 @@ def make_phases(config: TrainingConfig, players: Players, stats: Stats) -> list[
         k = config.pl_interval
         phases.append(Phase("Greg", G, opt_G, k, objectives.generator_path_length, gain=k))
     phases.append(Phase("Dmain", D, opt_D, 1, objectives.discriminator_main))
-    if config.r1_gamma > 0:
+    if config.has_lazy_r1:
         k = config.r1_interval
         phases.append(Phase("Dreg", D, opt_D, k, objectives.discriminator_r1, gain=k))
     return phases
@@ -89,11 +104,12 @@ class Objectives:
 
     def __init__(self, config: TrainingConfig, players: Players, stats: Stats):
         self.config, self.players, self.stats = config, players, stats
+        self.adversarial = losses.ADVERSARIAL_LOSSES[config.loss]
 
     def generator_main(self, micro: MicroBatch) -> torch.Tensor:
         img, _ = self.run_generator(micro.latents)
         logits = self.run_discriminator(img, micro.latents.c, micro.nimg)
-        loss = losses.generator_logistic(logits)
+        loss = self.adversarial.generator(logits)
         self.stats.report("Loss/scores/fake", logits)
         self.stats.report("Loss/signs/fake", logits.sign())
         self.stats.report("Loss/G/loss", loss)
@@ -114,8 +130,14 @@ class Objectives:
         with torch.no_grad():
             img, _ = self.run_generator(micro.latents, update_emas=True)
         fake_logits = self.run_discriminator(img, micro.latents.c, micro.nimg)
-        real_logits = self.run_discriminator(micro.reals, micro.labels, micro.nimg)
-        loss = losses.discriminator_logistic_fake(fake_logits) + losses.discriminator_logistic_real(real_logits)
+        with_r1 = self.config.r1_gamma > 0 and self.config.r1_interval == 1
+        reals = micro.reals.detach().requires_grad_(with_r1)
+        real_logits = self.run_discriminator(reals, micro.labels, micro.nimg)
+        loss = self.adversarial.discriminator_fake(fake_logits) + self.adversarial.discriminator_real(real_logits)
+        if with_r1:
+            loss = loss + self.r1_loss(reals, real_logits)[:, None]
+        if self.config.loss == "wgan-gp":
+            loss = loss + self.gradient_penalty(img, micro)[:, None]
         self.stats.report("Loss/scores/fake", fake_logits)
         self.stats.report("Loss/signs/fake", fake_logits.sign())
         self.report_reals(real_logits)
@@ -125,12 +147,27 @@ class Objectives:
     def discriminator_r1(self, micro: MicroBatch) -> torch.Tensor:
         reals = micro.reals.detach().requires_grad_(True)
         logits = self.run_discriminator(reals, micro.labels, micro.nimg)
+        self.report_reals(logits)
+        return self.r1_loss(reals, logits).mean()
+
+    def r1_loss(self, reals: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """`[N]`."""
         penalty = losses.r1_penalty(reals, logits)
         loss = penalty * (self.config.r1_gamma / 2)
-        self.report_reals(logits)
         self.stats.report("Loss/r1_penalty", penalty)
         self.stats.report("Loss/D/reg", loss)
-        return loss.mean()
+        return loss
+
+    def gradient_penalty(self, fakes: torch.Tensor, micro: MicroBatch) -> torch.Tensor:
+        """Of pictures at random places between reals and fakes. `[N]`."""
+        latents = micro.latents
+        generators = torch_generators_for(latents.seed, "interpolation", latents.first, len(latents), fakes.device)
+        shares = torch.stack([torch.rand(1, 1, 1, generator=generator, device=fakes.device) for generator in generators])
+        mixed = micro.reals.lerp(fakes, shares).requires_grad_(True)
+        penalty = losses.gradient_penalty(mixed, self.run_discriminator(mixed, micro.labels, micro.nimg))
+        self.stats.report("Loss/gradient_penalty", penalty)
+        self.stats.report("Loss/D/reg", penalty)
+        return penalty
 
     def run_generator(self, latents: Latents, update_emas: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
         """Pictures `[N, K, R, R]` and the ws `[N, num_ws, W]` they came from, style mixing included."""

@@ -43,7 +43,7 @@ class TickReport:
             f"G {mean_of(numbers, 'Loss/G/loss'):6.3f}",
             f"D {mean_of(numbers, 'Loss/D/loss'):6.3f}",
             f"r1 {mean_of(numbers, 'Loss/r1_penalty'):7.4f}",
-            f"pl {mean_of(numbers, 'Loss/pl_penalty'):7.4f}",
+            *([f"pl {mean_of(numbers, 'Loss/pl_penalty'):7.4f}"] if config.pl_weight > 0 else []),
             f"r_t {mean_of(numbers, 'Loss/signs/real'):5.2f}",
             f"{sec_per_kimg:7.2f} s/kimg",
             f"{left} left",

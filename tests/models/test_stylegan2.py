@@ -9,8 +9,8 @@ from sgcli.models.discriminator import Discriminator, minibatch_stddev
 from sgcli.models.layers import MappingNetwork
 from sgcli.models.noise import random_noise_maps
 from sgcli.models.precision import set_precision
-from sgcli.models.stylegan2 import Generator
 from sgcli.models.style_layers import band_of
+from sgcli.models.stylegan2 import Generator
 from sgcli.ops.modulated_conv2d import modulated_conv2d
 
 # Parameter totals (spec stylegan2-ada §3.1): resolution, base, G with 8 mapping layers, D.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from sgcli.models.stylegan3 import Generator
 from tests.golden_files import Golden, assert_close

@@ -5,17 +5,18 @@ makes numbers, strings, lists, dicts and sets, and notes everything else down as
 it. Only listed names may occur, and even those are never imported or called. What the records mean (an array, a tensor,
 a network) is decided afterwards by code that knows the format (`models.foreign.tensors` and its neighbours).
 
-Time and memory are bounded by the size of the file: no opcode makes more than the bytes it comes with.
+Time and memory are bounded by the size of the file: a value takes up its own bytes there, and copies are counted.
 """
 
 from __future__ import annotations
 
+import io
 import pickletools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-MAX_OPCODES = 2_000_000  # published checkpoints have up to some ten thousand
+MAX_OPCODES = 1_000_000  # published checkpoints have some ten thousand
 MAX_DEPTH = 500  # of containers within containers
 HIGHEST_PROTOCOL = 5
 
@@ -66,8 +67,12 @@ class _Machine:
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []  # what lies under each mark
         self.memo: dict[int, Any] = {}
+        self.copies_left = 0  # items and characters that calls may copy, so that none is copied again and again
 
     def run(self, stream: BinaryIO) -> Any:
+        start = stream.tell()
+        self.copies_left = stream.seek(0, io.SEEK_END) - start
+        stream.seek(start)
         for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
             if opcode.name == "STOP":
                 return self.stack.pop()
@@ -128,8 +133,11 @@ class _Machine:
     def name(self, module: Any, attribute: Any) -> None:
         name = f"{module}.{attribute}"
         if name not in self.allowed and name not in _CONTAINERS:
-            raise PickleError(f"is refused: it asks for {name[:100]}, which no checkpoint needs")
+            raise PickleError(f"is refused: it asks for {printable(name)}, which no checkpoint needs")
         self.push(Global(name))
+
+    def name_in_line(self, names: str) -> None:
+        self.name(*names.split(" ", 1))
 
     def name_from_stack(self, _: None) -> None:
         module, attribute = self.stack[-2:]
@@ -140,11 +148,26 @@ class _Machine:
         name = _expect(function, Global, "a call is made to").name
         args = _expect(args, tuple, "a call is given")
         make = _CONTAINERS.get(name)
-        self.push(make(*args) if make else Record(name, args))
+        if make is None:
+            self.push(Record(name, args))
+            return
+        self.copies_left -= sum(len(arg) for arg in args if hasattr(arg, "__len__"))
+        if self.copies_left < 0:
+            raise PickleError("is refused: it copies the same values again and again")
+        self.push(make(*args))
 
     def call_from_stack(self, _: None) -> None:
         args, function = self.stack.pop(), self.stack.pop()
         self.call(function, args)
+
+    def call_from_mark(self, _: None) -> None:
+        function, *args = self.pop_mark()
+        self.call(function, tuple(args))
+
+    def call_name_in_line(self, names: str) -> None:
+        args = self.pop_mark()
+        self.name_in_line(names)
+        self.call(self.stack.pop(), tuple(args))
 
     def build(self, _: None) -> None:
         state = self.stack.pop()
@@ -158,6 +181,11 @@ class _Machine:
         if self.load_persistent is None:
             raise PickleError("is refused: it refers to objects outside of itself")
         self.push(self.load_persistent(key))
+
+
+def printable(text: str, length: int = 80) -> str:
+    """Text of a file as it may stand in an error line."""
+    return "".join(character if character.isprintable() else "?" for character in text[:length])
 
 
 def _expect(value: Any, kind: type, what: str) -> Any:
@@ -188,7 +216,7 @@ def _make_set(items: Iterable[Any] = ()) -> set:
 def _encode(text: str, encoding: str) -> bytes:
     """How protocol 2 holds bytes."""
     if encoding != "latin1":
-        raise PickleError(f"is refused: text in the encoding {encoding!r:.40}")
+        raise PickleError(f"is refused: text in the encoding {printable(str(encoding))}")
     return text.encode("latin-1")
 
 
@@ -207,11 +235,6 @@ _VALUES = ["INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLO
 def _check_protocol(machine: _Machine, protocol: int) -> None:
     if protocol > HIGHEST_PROTOCOL:
         raise PickleError(f"is a pickle of protocol {protocol}; up to {HIGHEST_PROTOCOL} is known")
-
-
-def _object_from_mark(machine: _Machine, _: None) -> None:
-    function, *args = machine.pop_mark()
-    machine.call(function, tuple(args))
 
 
 # What each opcode does, given the machine and the argument that follows it in the stream. Not here, and so refused:
@@ -249,12 +272,12 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "SETITEM": lambda machine, _: machine.set_items([machine.stack.pop(-2), machine.stack.pop()]),
     "SETITEMS": lambda machine, _: machine.set_items(machine.pop_mark()),
     "ADDITEMS": lambda machine, _: machine.add_items(machine.pop_mark()),
-    "GLOBAL": lambda machine, names: machine.name(*names.split(" ", 1)),
+    "GLOBAL": _Machine.name_in_line,
     "STACK_GLOBAL": _Machine.name_from_stack,
     "REDUCE": _Machine.call_from_stack,
     "NEWOBJ": _Machine.call_from_stack,
-    "INST": lambda machine, names: (machine.name(*names.split(" ", 1)), machine.stack.append) and None,
-    "OBJ": _object_from_mark,
+    "INST": _Machine.call_name_in_line,
+    "OBJ": _Machine.call_from_mark,
     "BUILD": _Machine.build,
     "PERSID": _Machine.persistent,
     "BINPERSID": lambda machine, _: machine.persistent(machine.stack.pop()),
