@@ -5,12 +5,14 @@ from __future__ import annotations
 import typer
 
 from sgcli import __version__
-from sgcli.commands import data
+from sgcli.commands import data, metrics
 from sgcli.commands.arch import arch
 from sgcli.commands.bench import bench
 from sgcli.commands.demo import demo
 from sgcli.commands.doctor import doctor
+from sgcli.commands.export import export
 from sgcli.commands.generate import generate
+from sgcli.commands.import_ import import_
 from sgcli.commands.info import info
 from sgcli.commands.sample import sample
 from sgcli.commands.train import train
@@ -43,6 +45,9 @@ app.command()(train)
 app.command()(generate)
 app.command()(sample)
 app.add_typer(data.app, name="data")
+app.add_typer(metrics.app, name="metrics")
+app.command("import")(import_)
+app.command()(export)
 app.command()(info)
 app.command()(arch)
 app.command()(doctor)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sgcli.commands import motion, options
+from sgcli.commands import classes, motion, options
 from sgcli.errors import UsageError
 
 NOISE_MODES = ("const", "random", "none")
@@ -28,6 +28,7 @@ def generate(
     ] = None,
     trunc: options.Truncation = 1.0,
     trunc_cutoff: options.TruncationCutoff = None,
+    class_: classes.Class = None,
     noise: Annotated[
         str, typer.Option("--noise", metavar="const|random|none", help="Noise inputs of the network.")
     ] = "const",
@@ -80,7 +81,8 @@ def generate(
     shape = parse_grid(grid) if grid else None
     what, example = ("arrays", "pictures.npy") if file_format == "npy" else ("pictures", "grid.png" if grid else "out/")
     streams.check_output(output, what, example)
-    G = options.load_generator(find_model(model), device, precision)
+    opened = find_model(model)
+    G = options.load_generator(opened, device, precision)
     options.check_cutoff(trunc_cutoff, G.num_ws)
     motion.move(G, translate, rotate, stabilise)
     if seed_list is not None:
@@ -91,6 +93,10 @@ def generate(
         codes = streams.read_latents(latents, G.z_dim, G.num_ws, G.w_dim)
         count = sum(len(part) for part in codes)
         noise_seeds, names = list(range(seed, seed + count)), [f"{index:04d}" for index in range(count)]
+    holds_z = any(part.ndim == 2 for part in codes)
+    if class_ is not None and not holds_z:
+        raise UsageError(f"--class {class_}: {latents} holds W, where the class is settled", "leave --class out")
+    label = classes.label_of(opened, class_) if holds_z else None
     count = len(names)
     if shape is not None and count > shape[0] * shape[1]:
         raise UsageError(
@@ -101,7 +107,14 @@ def generate(
     firsts = itertools.accumulate((len(part) for part in codes), initial=0)
     pictures: Iterator[torch.Tensor] = itertools.chain.from_iterable(
         draw_pictures(
-            G, torch.from_numpy(part), noise_seeds[first:], psi=trunc, cutoff=trunc_cutoff, noise=noise, batch=batch
+            G,
+            torch.from_numpy(part),
+            noise_seeds[first:],
+            c=None if label is None else label.expand(len(part), -1),
+            psi=trunc,
+            cutoff=trunc_cutoff,
+            noise=noise,
+            batch=batch,
         )
         for part, first in zip(codes, firsts, strict=False)
     )

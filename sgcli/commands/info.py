@@ -9,13 +9,18 @@ from typing import Annotated, Any
 
 import typer
 
-from sgcli.commands import options
+from sgcli.commands import info_layers, options
 from sgcli.errors import FormatError, SgError
 
 
 def info(
     file: Annotated[Path, typer.Argument(help="A model, a run folder, a training state, latents, or a data set.")],
-    layers: Annotated[bool, typer.Option("--layers", help="List the style layers of a model.")] = False,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="List the layers of a model: what each style controls, SG3's filters.")
+    ] = False,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", metavar="FILE.png", help="Draw SG3's cutoffs and sampling rates.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, also on a terminal.")] = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -23,21 +28,31 @@ def info(
 
     sg info runs/00000-faces
 
-    sg info model.safetensors --layers
+    sg info model.safetensors --layers --plot layers.png
     """
     if not file.exists():
         raise SgError(f"{file}: no such file or folder", "check the spelling of the path")
     facts = describe(file)
+    rows = info_layers.describe_layers(file) if layers or plot else []
+    if plot:
+        info_layers.plot_layers(rows, plot)
     if layers:
-        facts["layers"] = layer_table(file)
+        facts["layers"] = rows
     if as_json or not sys.stdout.isatty():
         print(json.dumps(facts))
         return
     for key, value in facts.items():
-        if key != "layers":
-            print(f"{key:<14} {value}")
-    for layer in facts.get("layers", []):
-        print(f"{layer['index']:>4}  {layer['name']:<12} {layer['resolution']:>5}²  {layer['band']}")
+        if key == "configuration":
+            for network, arguments in value.items():
+                print(f"{network:<14} {in_words(arguments)}")
+        elif key != "layers":
+            print(f"{key:<14} {in_words(value) if isinstance(value, dict) else value}")
+    if layers:
+        info_layers.print_layers(rows)
+
+
+def in_words(pairs: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in pairs.items())
 
 
 def describe(file: Path) -> dict[str, Any]:
@@ -48,46 +63,45 @@ def describe(file: Path) -> dict[str, Any]:
         return describe_dataset(file)
     if file.suffix.lower() == ".npy":
         return describe_latents(file)
-    if file.suffix.lower() == ".safetensors":
+    if file.suffix.lower() == ".safetensors" or is_checkpoint(file):
         return describe_model(file)
     raise FormatError(f"{file}: not a model, run, latents or data set", "sg data check FOLDER looks into pictures")
 
 
+def is_checkpoint(file: Path) -> bool:
+    from sgcli.models.foreign.formats import is_foreign
+
+    return is_foreign(file)
+
+
 def describe_model(file: Path) -> dict[str, Any]:
-    from sgcli.models.checkpoint import open_model, read_shapes
+    from sgcli.models.checkpoint import open_model
 
     model = open_model(file)
     G = model.header["networks"]["G"]
-    shapes = read_shapes(model.path)
+    data, source, sizes = model.header.get("data") or {}, model.header.get("source") or {}, model.sizes()
     facts = {
         "file": str(model.path),
         "kind": model.header["kind"],
         "arch": model.arch,
         "resolution": G["img_resolution"],
         "channels": G["img_channels"],
-        "z_dim": G["z_dim"],
-        "w_dim": G["w_dim"],
+        "z_dim": G.get("z_dim"),
+        "w_dim": G.get("w_dim"),
         "classes": model.header.get("class_names") or G["c_dim"] or None,
         "kimg": model.header.get("kimg"),
-        "data": (model.header.get("data") or {}).get("name"),
-        "networks": {prefix: sum(size for name, size in shapes.items() if name.startswith(prefix + "/"))
-                     for prefix in ("G_ema", "G", "D")},
+        "augment_p": model.header.get("augment_p"),
+        "data": data.get("name"),
+        "images": data.get("num_images"),
+        "networks": {prefix: sum(size for name, size in sizes.items() if name.startswith(prefix + "/"))
+                     for prefix in model.prefixes()},
+        "configuration": model.header["networks"],
         "license": model.header.get("license_note"),
-        "written by": f"sg {model.header.get('sg_version')}",
+        "source": source.get("format"),
+        "sha256": source.get("sha256"),
+        "written by": f"sg {model.header['sg_version']}" if "sg_version" in model.header else None,
     }  # fmt: skip
     return {key: value for key, value in facts.items() if value is not None}
-
-
-def layer_table(file: Path) -> list[dict[str, Any]]:
-    """Index, name, resolution and band (coarse, middle, fine) of each style layer."""
-    from sgcli.models.checkpoint import open_model
-    from sgcli.models.style_layers import band_of
-
-    G = open_model(file).load_generator()
-    return [
-        {"index": index, "name": layer.name, "resolution": layer.resolution, "band": band_of(layer, G.img_resolution)}
-        for index, layer in enumerate(G.synthesis.style_layers())
-    ]
 
 
 def describe_dataset(file: Path) -> dict[str, Any]:

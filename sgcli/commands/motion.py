@@ -35,12 +35,11 @@ Stabilise = Annotated[
 
 def move(G: Generator, translate: str | None, rotate: float, stabilise: bool) -> None:
     """Set up the input of `G` so that its pictures come out moved. Raises UsageError where it cannot be moved."""
-    asked = [
-        name for name, given in (("--translate", translate), ("--rotate", rotate), ("--stabilise", stabilise)) if given
-    ]
+    given = {"--translate": translate is not None, "--rotate": rotate != 0, "--stabilise": stabilise}
+    asked = [name for name in given if given[name]]
     if not asked:
         return
-    shift = parse_shift(translate) if translate else (0.0, 0.0)
+    shift = (0.0, 0.0) if translate is None else parse_shift(translate)
     if not math.isfinite(rotate):
         raise UsageError(f"--rotate {rotate}: not an angle in degrees", "--rotate 30")
 

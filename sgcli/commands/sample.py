@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sgcli.commands import options
+from sgcli.commands import classes, options
 from sgcli.errors import UsageError
 
 SPACES = ("z", "w")
@@ -19,6 +19,7 @@ def sample(
     output: options.Output = None,
     trunc: options.Truncation = 1.0,
     trunc_cutoff: options.TruncationCutoff = None,
+    class_: classes.Class = None,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
 ) -> None:
@@ -34,6 +35,8 @@ def sample(
         raise UsageError(
             "truncation works in W, and --space z was asked for", "--space w, or truncate in sg generate --trunc"
         )
+    if space == "z" and class_ is not None:
+        raise UsageError(f"--class {class_}: has a meaning in W only, and --space z was asked for", "--space w")
     seed_list = options.parse_seeds(seeds)
 
     import torch
@@ -44,11 +47,14 @@ def sample(
     from sgcli.models.checkpoint import find_model
 
     streams.check_output(output, "arrays", "latents.npy")
-    G = options.load_generator(find_model(model), device, "auto")
+    opened = find_model(model)
+    G = options.load_generator(opened, device, "auto")
     options.check_cutoff(trunc_cutoff, G.num_ws)
     codes = latents_of_seeds(seed_list, G.z_dim)
     if space == "w":
         with torch.inference_mode():
             z = torch.from_numpy(codes).to(next(G.parameters()).device)
-            codes = to_ws(G, z, psi=trunc, cutoff=trunc_cutoff).cpu().numpy()
+            label = classes.label_of(opened, class_)
+            c = None if label is None else label.expand(len(z), -1).to(z.device)
+            codes = to_ws(G, z, c, psi=trunc, cutoff=trunc_cutoff).cpu().numpy()
     streams.write_array(codes, output)

@@ -1,8 +1,8 @@
 #include <algorithm>
-#include <limits>
 #include <numeric>
 #include <tuple>
 
+#include "activation.h"
 #include "image.h"
 
 namespace sg {
@@ -23,28 +23,6 @@ Runs make_runs(const Tensor& x, int64_t dim) {
   }
   return {x.numel(), x.size(dim), inner};
 }
-
-// y = clamp(gain · leaky_relu(x, slope), ±limit); slope 1 is linear, 0 is ReLU.
-template <class T>
-struct Shape {
-  T slope, gain, limit;
-
-  Block<T> value(const Block<T>& v) const {
-    return clamp(leaky_relu(v, slope) * splat(gain), limit);
-  }
-
-  // The derivative, told from the output.
-  Block<T> derivative(const Block<T>& y) const {
-    Block<T> factor;
-    for (int i = 0; i < Block<T>::kParts; i++) {
-      const auto part = y.part[i], high = typename Block<T>::Part{} + limit, zero = typename Block<T>::Part{};
-      factor.part[i] = part > zero ? zero + gain : zero + gain * slope;
-      factor.part[i] = part >= high ? zero : factor.part[i];
-      factor.part[i] = part <= -high ? zero : factor.part[i];
-    }
-    return factor;
-  }
-};
 
 constexpr int64_t kChunk = 1 << 15;  // elements of a task; what one thread does before another is worth waking
 
@@ -164,15 +142,6 @@ std::tuple<Tensor, Tensor> backward(const Tensor& v, const std::optional<Tensor>
     }
   }
   return {dx, db};
-}
-
-template <class S>
-Shape<Compute<S>> make_shape(double slope, double gain, std::optional<double> clamp) {
-  using T = Compute<S>;
-  STD_TORCH_CHECK(gain > 0, "gain: ", gain, " given, a positive number wanted");
-  // The limit as stored: the derivative knows clamped outputs by it.
-  const T limit = clamp ? static_cast<T>(static_cast<S>(*clamp)) : std::numeric_limits<T>::infinity();
-  return {static_cast<T>(slope), static_cast<T>(gain), limit};
 }
 
 Tensor bias_act(const Tensor& x_any, const std::optional<Tensor>& b, int64_t dim, double slope, double gain,

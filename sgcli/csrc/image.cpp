@@ -140,7 +140,7 @@ Tensor like(const Tensor& v, const Tensor& y) {
 
 template <class T>
 std::vector<T> read_vector(const Tensor& b, int64_t size) {
-  STD_TORCH_CHECK(b.dim() == 1 && b.numel() <= size && b.is_cpu(), "b: one number per channel wanted");
+  STD_TORCH_CHECK(b.numel() <= size && b.is_cpu(), "too many numbers in a small tensor: ", b.numel(), " for ", size);
   const Tensor dense = torch::stable::contiguous(b);
   const auto copy = [&](const auto* data) {
     std::vector<T> values(size);

@@ -49,7 +49,7 @@ Tensor dense(const Tensor& x);
 // v in the memory format of y, whose shape and dtype it must have.
 Tensor like(const Tensor& v, const Tensor& y);
 
-// The numbers of a 1-D tensor, followed by zeros up to `size` of them.
+// The numbers of a small tensor in order, followed by zeros up to `size` of them.
 template <class T>
 std::vector<T> read_vector(const Tensor& b, int64_t size);
 

@@ -6,6 +6,12 @@ STABLE_TORCH_LIBRARY(sg, m) {
   m.def(
       "bias_act_grad(Tensor v, Tensor? b, Tensor y, int dim, float slope, float gain, float? clamp, bool sum)"
       " -> (Tensor, Tensor)");
+  m.def(
+      "modulated_bias_act(Tensor x, Tensor? b, Tensor? scale, Tensor? noise, Tensor? out_scale, float slope, float gain,"
+      " float? clamp) -> Tensor");
+  m.def(
+      "modulated_bias_act_grad(Tensor dy, Tensor x, Tensor? b, Tensor? scale, Tensor? noise, Tensor? out_scale,"
+      " float slope, float gain, float? clamp) -> (Tensor, Tensor, Tensor)");
   m.def("upfirdn2d(Tensor x, Tensor? f, int[] up, int[] down, int[] padding, bool flip_filter, float gain) -> Tensor");
   m.def(
       "filtered_lrelu(Tensor x, Tensor? fu, Tensor? fd, Tensor? b, int up, int down, int[] padding, float gain,"

@@ -103,3 +103,12 @@ def _extent(captions: Sequence[str], size: int) -> tuple[int, int]:
     """Width and height that hold any of the captions."""
     widths, heights = zip((0, 0), *(text_size(caption, size) for caption in captions), strict=True)
     return max(widths), max(heights)
+
+
+def stack(pictures: Sequence[Pixels]) -> np.ndarray:
+    """uint8 RGB pictures `[3, H, W]` below one another on white paper, from the left -> `[3, sum of H, largest W]`."""
+    arrays = [as_array(picture) for picture in pictures]
+    width = max(array.shape[2] for array in arrays)
+    background = WHITE_PAPER[0][0]
+    padded = [np.pad(a, ((0, 0), (0, 0), (0, width - a.shape[2])), constant_values=background) for a in arrays]
+    return np.concatenate(padded, axis=1)

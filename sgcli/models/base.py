@@ -14,6 +14,7 @@ class Synthesis(nn.Module):
     """ws `[N, num_ws, w_dim]` to pictures `[N, img_channels, img_resolution, img_resolution]`."""
 
     num_ws: int
+    turns = False  # whether pictures turn with the input, as StyleGAN3-R's do
 
     @property
     def num_active_ws(self) -> int:

@@ -45,7 +45,7 @@ class Model:
 
     def load(self, prefix: str = "G_ema", device: str | torch.device = "cpu") -> nn.Module:
         """Build the network stored under `prefix` (G_ema, G or D), in eval mode without gradients."""
-        tensors = read_tensors(self.path, prefix)
+        tensors = self.tensors(prefix)
         if not tensors:
             raise SgError(f"{self.path}: holds no {prefix}", f"sg info {self.path} lists what it holds")
         try:
@@ -55,6 +55,19 @@ class Model:
             reason = " ".join(str(error).split())[:200]
             raise FormatError(f"{self.path}: header and tensors do not fit together ({reason})") from error
         return network.eval().requires_grad_(False).to(device)
+
+    def tensors(self, prefix: str) -> dict[str, torch.Tensor]:
+        """State of the network stored under `prefix`; empty where there is none."""
+        return read_tensors(self.path, prefix)
+
+    def sizes(self) -> dict[str, int]:
+        """Number of values of every tensor, by name with prefix, without reading them."""
+        return read_shapes(self.path)
+
+    def prefixes(self) -> list[str]:
+        """Which networks the file holds."""
+        found = {name.partition("/")[0] for name in self.sizes()}
+        return [prefix for prefix in NETWORK_OF if prefix in found]
 
     def load_generator(self, device: str | torch.device = "cpu") -> Generator:
         """G_ema, the network that pictures are drawn from."""
@@ -91,7 +104,7 @@ def read_header(path: str | os.PathLike, kind: str = "model") -> dict[str, Any]:
     except safetensors.SafetensorError as error:
         raise FormatError(
             f"{path}: is not a model file ({str(error)[:100]})",
-            "a model is a .safetensors file written by sg, or a run folder",
+            "a model is a .safetensors file written by sg, a run folder, or a .pkl, .pt or .npz that sg import takes",
         ) from error
     try:
         header = json.loads(metadata[HEADER_KEY])
@@ -116,10 +129,16 @@ def read_tensors(path: str | os.PathLike, prefix: str | None = None) -> dict[str
 
 
 def open_model(path: str | os.PathLike) -> Model:
-    """Open a model file, or the newest model of a run folder."""
+    """Open a model file, the newest model of a run folder, or another project's checkpoint."""
+    from sgcli.models.foreign.formats import is_foreign, open_foreign
+
     path = Path(path)
     if path.is_dir():
         path = newest_model(path)
+    if path.is_file() and is_foreign(path):
+        model = open_foreign(path)
+        notice(f"{path}: {model.contents.format}, converted in memory")
+        return model
     return Model(path, read_header(path))
 
 

@@ -53,13 +53,13 @@ class FourierInput(nn.Module):
         x = wave_grid(freqs, phases, self.size, self.sampling_rate)  # [N|1, S, S, C]
         x = x * self.damping(freqs)[:, None, None]
         x = x @ (self.weight * self.weight_gain).T
-        return x.permute(0, 3, 1, 2).expand(len(w), -1, -1, -1)
+        return x.permute(0, 3, 1, 2).expand(w.shape[0], -1, -1, -1)
 
     @torch.no_grad()
     def anchor(self, w: torch.Tensor) -> None:
         """Give every picture the motion of w `[W]`, that of the mean picture for w_avg, in place of its own."""
         if self.learned_transform:
-            self.affine.bias.copy_(self.affine(w[None])[0])
+            self.affine.bias = nn.Parameter(self.affine(w[None])[0], requires_grad=False)
             self.affine.weight.zero_()
 
     def damping(self, freqs: torch.Tensor) -> torch.Tensor:

@@ -111,7 +111,7 @@ class MappingNetwork(nn.Module):
         w_dim: int,
         num_ws: int | None,                 # None: no broadcast
         num_layers: int = 8,                # 0: z passes through
-        embed_features: int | None = None,  # None: w_dim; z_dim where there are no layers
+        embed_features: int | None = None,  # None: w_dim, or z_dim where there are no layers
         layer_features: int | None = None,  # None: w_dim
         activation: str = "lrelu",
         lr_multiplier: float = 0.01,
@@ -121,7 +121,7 @@ class MappingNetwork(nn.Module):
         self.z_dim, self.c_dim, self.w_dim, self.num_ws = z_dim, c_dim, w_dim, num_ws
         self.num_layers, self.w_avg_beta = num_layers, w_avg_beta
         if embed_features is None:
-            embed_features = w_dim if num_layers > 0 else z_dim
+            embed_features = w_dim if num_layers > 0 or z_dim == 0 else z_dim
         layer_features = w_dim if layer_features is None else layer_features
         if c_dim > 0:
             self.embed = self.make_embedding(c_dim, embed_features)

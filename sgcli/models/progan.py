@@ -142,9 +142,7 @@ class ShrinkingConv2d(EqualizedConv2d):
 class DiscriminatorBlock(nn.Module):
     """One resolution: pictures to features (`fromrgb`), and two layers, of which the second halves the resolution."""
 
-    def __init__(
-        self, channels: int, out_channels: int, img_channels: int, blur: bool, shrink_last: bool
-    ):
+    def __init__(self, channels: int, out_channels: int, img_channels: int, blur: bool, shrink_last: bool):
         super().__init__()
         self.low_precision, self.precision = False, "auto"
         self.fromrgb = EqualizedConv2d(img_channels, channels, kernel_size=1)
@@ -167,7 +165,6 @@ class DiscriminatorEpilogue(nn.Module):
         mbstd_group_size: int | None,    # None: the whole batch
     ):  # fmt: skip
         super().__init__()
-        self.low_precision, self.precision = False, "auto"
         self.mbstd_group_size = mbstd_group_size
         self.fromrgb = EqualizedConv2d(img_channels, channels, kernel_size=1)
         self.conv = EqualizedConv2d(channels + 1, channels)

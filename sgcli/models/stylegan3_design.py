@@ -28,13 +28,14 @@ class Signal:
 
     sampling_rate: int  # s
     cutoff: float  # f_c: frequencies up to here pass
-    half_width: float  # f_h, of the transition band around the cutoff; the stopband begins at f_c + f_h
+    stopband: float  # f_t: frequencies from here on should be gone
     size: int  # samples per side, margin included
     channels: int
 
     @property
-    def stopband(self) -> float:
-        return self.cutoff + self.half_width
+    def half_width(self) -> float:
+        """f_h, of the filter's transition band around the cutoff: as soft as the sampling rate allows."""
+        return max(self.stopband, self.sampling_rate / 2) - self.cutoff
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def _signals(resolution, rates, cutoffs, stopbands, margin, channels) -> list[Si
         width = img_channels if is_torgb else round(min(channel_base / 2 / cutoff, channel_max))
         if width < 1:
             raise ValueError(f"channel_base {channel_base} leaves no channels at {rate}²")
-        signals.append(Signal(rate, cutoff, max(stopband, rate / 2) - cutoff, size, width))
+        signals.append(Signal(rate, cutoff, stopband, size, width))
     return signals
 
 

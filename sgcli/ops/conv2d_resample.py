@@ -73,7 +73,10 @@ def _conv_transpose2d(x, w, stride, padding, groups, flip_weight) -> torch.Tenso
     # wants [in, out/groups, k, k].
     if flip_weight and w.shape[2:] != (1, 1):
         w = w.flip([2, 3])
-    out_channels, in_per_group, kh, kw = w.shape
-    w = w.reshape(groups, out_channels // groups, in_per_group, kh, kw).transpose(1, 2)
-    w = w.reshape(groups * in_per_group, out_channels // groups, kh, kw)
+    if groups == 1:
+        w = w.transpose(0, 1)  # no copy
+    else:
+        out_channels, in_per_group, kh, kw = w.shape
+        w = w.reshape(groups, out_channels // groups, in_per_group, kh, kw).transpose(1, 2)
+        w = w.reshape(groups * in_per_group, out_channels // groups, kh, kw)
     return F.conv_transpose2d(x, w, stride=stride, padding=padding, groups=groups)

@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import torch
@@ -18,12 +19,14 @@ from sgcli.errors import SgError, UsageError
 from sgcli.ops import build
 
 Impl = Literal["auto", "native", "reference"]
-OPERATORS = ("bias_act", "upfirdn2d", "filtered_lrelu")
+OPERATORS = ("bias_act", "modulated_bias_act", "upfirdn2d", "filtered_lrelu")
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 MODES = ("native", "strict", "reference")
 
 _registrations: list[Callable[[], None]] = []
+_is_loaded = False
 _loading = threading.Lock()
+_is_switched_off = False
 
 
 class Choice(NamedTuple):
@@ -64,8 +67,19 @@ def require() -> bool:
     return True
 
 
+@contextlib.contextmanager
+def switched_off() -> Iterator[None]:
+    """Within, `impl='auto'` means the reference: graphs that leave this process must not name our operators."""
+    global _is_switched_off
+    before, _is_switched_off = _is_switched_off, True
+    try:
+        yield
+    finally:
+        _is_switched_off = before
+
+
 def _is_default() -> bool:
-    return mode() != "reference" and available()
+    return not _is_switched_off and mode() != "reference" and available()
 
 
 # torch.compile calls these for their value instead of looking inside. (torch.compiler.assume_constant_result sets the
@@ -100,7 +114,11 @@ def plain_filter(f: torch.Tensor | None) -> torch.Tensor | None:
 
 def when_loaded(register: Callable[[], None]) -> Callable[[], None]:
     """Decorate a function that completes an operator in Python (fake kernel, derivative) once the library is there."""
-    _registrations.append(register)
+    with _loading:
+        if _is_loaded:  # by a module that was imported earlier
+            register()
+        else:
+            _registrations.append(register)
     return register
 
 
@@ -127,6 +145,8 @@ def _load_once() -> build.Problem | None:
         if mode() == "strict":
             raise SgError(f"SG_OPS=strict, and no native operators: {problem.what}", problem.repair) from problem
         return problem
+    global _is_loaded
+    _is_loaded = True
     for register in _registrations:
         register()
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -9,7 +10,6 @@ import torch
 
 from sgcli.data.dataset import ImageDataset
 from sgcli.training.randomness import generator_for
-from sgcli.training.schedule import Schedule
 
 
 class Batches:
@@ -18,8 +18,9 @@ class Batches:
     A function of (seed, n) alone: every image appears once per pass, and a resumed run goes on where it stopped.
     """
 
-    def __init__(self, dataset: ImageDataset, schedule: Schedule, seed: int, device: torch.device):
-        self.dataset, self.schedule, self.seed, self.device = dataset, schedule, seed, device
+    def __init__(self, dataset: ImageDataset, size_at: Callable[[int], int], seed: int, device: torch.device):
+        """size_at: images in the batch at a position."""
+        self.dataset, self.size_at, self.seed, self.device = dataset, size_at, seed, device
         self._orders: dict[int, np.ndarray] = {}
         self._reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="read-ahead")
         self._ahead: tuple[int, Future] | None = None
@@ -37,8 +38,8 @@ class Batches:
 
     def fake_labels(self, purpose: str, nimg: int) -> torch.Tensor:
         """Labels of random data items, for the latents of one phase. `[N, label_dim]`."""
-        size = self.schedule.at(nimg).batch
-        picks = generator_for(self.seed, f"labels/{purpose}", nimg).integers(len(self.dataset), size=size)
+        rng = generator_for(self.seed, f"labels/{purpose}", nimg)
+        picks = rng.integers(len(self.dataset), size=self.size_at(nimg))
         return torch.from_numpy(self.dataset.labels(picks)).to(self.device)
 
     def close(self) -> None:
@@ -49,7 +50,7 @@ class Batches:
         return self.dataset.images(indices), self.dataset.labels(indices)
 
     def _indices(self, nimg: int) -> np.ndarray:
-        positions = np.arange(nimg, nimg + self.schedule.at(nimg).batch)
+        positions = np.arange(nimg, nimg + self.size_at(nimg))
         passes, places = np.divmod(positions, len(self.dataset))
         return np.array([self._order(int(number))[place] for number, place in zip(passes, places, strict=True)])
 

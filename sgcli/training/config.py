@@ -19,6 +19,7 @@ from sgcli.errors import FormatError, UsageError
 from sgcli.files import explain_os_error, write_text
 from sgcli.models import registry
 from sgcli.models.precision import PRECISIONS
+from sgcli.training.schedule import scale_growth, value_at
 
 
 @dataclass(kw_only=True)
@@ -79,7 +80,7 @@ class TrainingConfig:
 # Fields that a resumed run may change: they decide how long and how often, not what is computed.
 FREE_ON_RESUME = {"kimg", "snap_kimg", "keep_last"}
 # Fields that follow from these where they are not given, and stay what they were.
-DERIVED = {"tick_kimg", "blur_kimg"}
+DERIVED = {"tick_kimg", "blur_kimg", "growing"}
 PUBLISHED_KIMG = 25000.0  # length of the published trainings; what they do at the start shrinks with a shorter one
 
 
@@ -107,6 +108,9 @@ def resolve_config(
     preset.G.update(sizes, c_dim=c_dim)
     preset.D.update(sizes, c_dim=c_dim)
 
+    growing = preset.training.pop("growing", None)
+    if growing is not None:
+        preset.training["batch"] = int(value_at(growing["batch"], resolution))
     batch, batch_gpu = _batch_sizes(preset, given, resolution)
     if batch % batch_gpu:
         raise UsageError(f"--batch-gpu {batch_gpu} does not divide --batch {batch}", f"--batch-gpu {batch}")
@@ -115,9 +119,12 @@ def resolve_config(
         preset.D["mbstd_group_size"] = auto_group(batch_gpu, largest_group)
     if "lr" in given:
         given["g_lr"] = given["d_lr"] = given.pop("lr")
-    lr = 0.002 if resolution >= 1024 else 0.0025
+    if growing is not None:
+        lr = value_at(growing["lr"], resolution)
+    else:
+        lr = 0.002 if resolution >= 1024 else 0.0025
     defaults = {
-        "kimg": PUBLISHED_KIMG,
+        "kimg": float(growing["published_kimg"]) if growing is not None else PUBLISHED_KIMG,
         "g_lr": lr,
         "d_lr": lr,
         "r1_gamma": preset.training.pop("gamma_scale", 0.0002) * resolution**2 / batch,
@@ -130,8 +137,10 @@ def resolve_config(
     }
     values = {**defaults, **preset.training, **given, "batch": batch, "batch_gpu": batch_gpu}
     values.setdefault("blur_kimg", 200 * batch / 32 * min(values["kimg"] / PUBLISHED_KIMG, 1))
+    if growing is not None:
+        values["growing"] = scale_growth(growing, resolution, values["kimg"], batch, batch // batch_gpu, values["g_lr"])
     if fine_tuning:
-        values.update(blur_sigma=0.0, ema_rampup=None)
+        values.update(growing=None, blur_sigma=0.0, ema_rampup=None)
     values.setdefault("tick_kimg", min(4.0, max(values["kimg"] / 100, values["batch"] / 1000)))
     config = TrainingConfig(arch=preset.name, data=dict(data), G=preset.G, D=preset.D, **values)
     check_networks(config)
@@ -144,7 +153,7 @@ def check_networks(config: TrainingConfig) -> None:
         raise UsageError(f"--precision {config.precision}: one of {', '.join(PRECISIONS)}", "--precision auto")
     try:
         with torch.device("meta"):
-            registry.build_network(config.G)
+            config.G["w_dim"] = registry.build_generator(config.G).w_dim  # without mapping layers: what enters them
             registry.build_network(config.D)
     except (ValueError, RuntimeError) as error:
         raise UsageError(f"these settings make no network: {error}", "sg train --help tells what they mean") from error

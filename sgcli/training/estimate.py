@@ -7,6 +7,7 @@ bytes that autograd keeps. Only the speed of this machine is measured, with one 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 import torch
@@ -18,12 +19,14 @@ from sgcli.models.registry import build_generator, build_network
 from sgcli.training.config import TrainingConfig
 from sgcli.training.phases import MicroBatch, Phase, Players, make_optimizer, make_phases
 from sgcli.training.randomness import draw_latents
+from sgcli.training.schedule import Schedule, Stage
 from sgcli.training.stats import Stats
 
 # Share of the probe's speed that whole steps reach, seen on a 2-core CPU with the tiny and the full networks: what is
 # not a convolution, and convolutions of awkward shapes. The estimate is good to about a factor of two.
 STEP_EFFICIENCY = 0.35
 PROBE_SECONDS = 0.5
+SAMPLES = 50  # points of the run at which its schedule is looked at
 
 
 @dataclass
@@ -46,9 +49,13 @@ def estimate(config: TrainingConfig, device: torch.device) -> Estimate:
         players = Players(
             G, D, G, torch.zeros([]), make_optimizer(G, config.g_lr, None), make_optimizer(D, config.d_lr, None)
         )
-        costs = [(phase.interval, *phase_cost(phase, config)) for phase in make_phases(config, players, Stats())]
+        phases = make_phases(config, players, Stats())
+        costs = []
+        for stage, share in stages_of(config):
+            players.enter(stage)
+            costs += [(share / phase.interval / stage.batch_gpu, *phase_cost(phase, config, stage)) for phase in phases]
     g, d = (sum(p.numel() for p in network.parameters()) for network in (G, D))
-    flops_per_image = sum(flops / interval for interval, flops, _ in costs) / config.batch_gpu
+    flops_per_image = sum(weight * flops for weight, flops, _ in costs)
     sec_per_kimg = 1000 * flops_per_image / (probe_flops(device) * STEP_EFFICIENCY)
     # Weights, gradients, two Adam moments for both; the moving average of G.
     memory = 4 * (5 * g + 4 * d) + max(kept for _, _, kept in costs)
@@ -65,9 +72,17 @@ def estimate(config: TrainingConfig, device: torch.device) -> Estimate:
     )
 
 
-def phase_cost(phase: Phase, config: TrainingConfig) -> tuple[float, int]:
+def stages_of(config: TrainingConfig) -> list[tuple[Stage, float]]:
+    """One stage of the run for each level of detail, with its share of the run."""
+    schedule = Schedule(config)
+    stages = [schedule.at(round((i + 0.5) / SAMPLES * config.total_nimg)) for i in range(SAMPLES)]
+    levels = Counter(int(stage.lod) for stage in stages)
+    return [(next(stage for stage in stages if int(stage.lod) == level), n / SAMPLES) for level, n in levels.items()]
+
+
+def phase_cost(phase: Phase, config: TrainingConfig, stage: Stage) -> tuple[float, int]:
     """(floating-point operations, bytes kept for the backward pass) of one micro-batch of a phase."""
-    n, G = config.batch_gpu, config.G
+    n, G = stage.batch_gpu, config.G
     reals = torch.zeros(n, G["img_channels"], G["img_resolution"], G["img_resolution"])
     labels = torch.zeros(n, G["c_dim"])
     latents = draw_latents(

@@ -111,6 +111,9 @@ def copy_weights(training: Training, source: Model) -> None:
     """Start G, its average and D from the tensors of `source` of the same name and shape; say how many."""
     players = training.players
     for prefix, network in (("G_ema", players.G), ("G_ema", players.G_ema), ("D", players.D)):
+        if prefix not in source.prefixes():
+            notice(f"--init-from: {source.path} holds no {prefix}, which starts afresh")
+            continue
         copied, total = copy_matching(source.load(prefix), network)
         if network is not players.G_ema:
             notice(f"--init-from: {copied} of {total} tensors of {prefix[0]} copied from {source.path}")

@@ -81,7 +81,7 @@ def train(training: Training, on_tick: Sequence[Callback] = (), on_snapshot: Seq
     """
     config, progress, players = training.config, training.progress, training.players
     phases = make_phases(config, players, training.stats)
-    batches = Batches(training.dataset, training.schedule, config.seed, training.device)
+    batches = Batches(training.dataset, lambda nimg: training.schedule.at(nimg).batch, config.seed, training.device)
     live = LiveLine()
     if progress.nimg == 0:
         players.enter(training.schedule.at(0))
@@ -174,8 +174,9 @@ def describe_progress(training: Training) -> str:
     config, progress = training.config, training.progress
     rate = progress.seconds / max(progress.nimg / 1000, 1e-9)
     left = format_seconds(rate * (config.total_nimg - progress.nimg) / 1000)
+    level = f"{describe_level(lod_of(training.players.G), config.G['img_resolution'])} · " if config.growing else ""
     losses = f"G {latest('Loss/G/loss'):.2f} · D {latest('Loss/D/loss'):.2f} · r_t {latest('Loss/signs/real'):.2f}"
-    return f"{progress.nimg / 1000:.1f}/{config.kimg:g} kimg · {losses} · {rate:.3g} s/kimg · {left} left"
+    return f"{progress.nimg / 1000:.1f}/{config.kimg:g} kimg · {level}{losses} · {rate:.3g} s/kimg · {left} left"
 
 
 def peak_memory_gb(device: torch.device) -> float:

@@ -60,7 +60,7 @@ ADVERSARIAL_LOSSES = {
 
 
 def gradient_penalty(mixed_img: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-    """10·(‖∂ΣD(x̂)/∂x̂‖ - 1)², `[N]`, differentiable; x̂ lies between a real and a fake picture (Gulrajani et al. 2017)."""
+    """10·(‖∂ΣD(x̂)/∂x̂‖ - 1)², `[N]`, differentiable; x̂ lies between a real and a fake (Gulrajani et al. 2017)."""
     (gradient,) = torch.autograd.grad(outputs=[scores.sum()], inputs=[mixed_img], create_graph=True)
     return GRADIENT_PENALTY_WEIGHT * (gradient.square().sum(dim=[1, 2, 3]).sqrt() - 1).square()
 

@@ -162,8 +162,8 @@ class Objectives:
         """Of pictures at random places between reals and fakes. `[N]`."""
         latents = micro.latents
         generators = torch_generators_for(latents.seed, "interpolation", latents.first, len(latents), fakes.device)
-        shares = torch.stack([torch.rand(1, 1, 1, generator=generator, device=fakes.device) for generator in generators])
-        mixed = micro.reals.lerp(fakes, shares).requires_grad_(True)
+        shares = [torch.rand(1, 1, 1, generator=generator, device=fakes.device) for generator in generators]
+        mixed = micro.reals.lerp(fakes, torch.stack(shares)).requires_grad_(True)
         penalty = losses.gradient_penalty(mixed, self.run_discriminator(mixed, micro.labels, micro.nimg))
         self.stats.report("Loss/gradient_penalty", penalty)
         self.stats.report("Loss/D/reg", penalty)

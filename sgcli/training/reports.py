@@ -14,8 +14,10 @@ from sgcli.latents.seeds import latents_of_seeds
 from sgcli.media.grid import make_grid
 from sgcli.media.pictures import to_uint8, write_png
 from sgcli.models.checkpoint import save_model
+from sgcli.models.growing import lod_of
 from sgcli.progress import format_seconds
 from sgcli.training.loop import Training, peak_memory_gb
+from sgcli.training.schedule import describe_level
 from sgcli.training.state import prune, save_state
 
 STATES_KEPT = 2
@@ -32,7 +34,9 @@ class TickReport:
         sec_per_kimg = (progress.seconds - self.seconds) / max((progress.nimg - self.nimg) / 1000, 1e-9)
         self.nimg, self.seconds = progress.nimg, progress.seconds
         numbers = training.stats.flush()
+        lod = lod_of(training.players.G)
         numbers["Progress/kimg"] = single(progress.nimg / 1000)
+        numbers["Progress/lod"] = single(lod)
         numbers["Timing/sec_per_kimg"] = single(sec_per_kimg)
         numbers["Timing/total_sec"] = single(progress.seconds)
         numbers["Resources/peak_mem_gb"] = single(peak_memory_gb(training.device))
@@ -40,9 +44,11 @@ class TickReport:
         left = format_seconds(progress.seconds / progress.nimg * (config.total_nimg - progress.nimg))
         columns = [
             f"kimg {progress.nimg / 1000:8.1f}",
+            *([describe_level(lod, config.G["img_resolution"])] if config.growing else []),
             f"G {mean_of(numbers, 'Loss/G/loss'):6.3f}",
             f"D {mean_of(numbers, 'Loss/D/loss'):6.3f}",
-            f"r1 {mean_of(numbers, 'Loss/r1_penalty'):7.4f}",
+            *([f"r1 {mean_of(numbers, 'Loss/r1_penalty'):7.4f}"] if config.r1_gamma > 0 else []),
+            *([f"gp {mean_of(numbers, 'Loss/gradient_penalty'):7.4f}"] if config.loss == "wgan-gp" else []),
             *([f"pl {mean_of(numbers, 'Loss/pl_penalty'):7.4f}"] if config.pl_weight > 0 else []),
             f"r_t {mean_of(numbers, 'Loss/signs/real'):5.2f}",
             f"{sec_per_kimg:7.2f} s/kimg",

@@ -35,27 +35,29 @@ class Schedule:
     """The stage at any point of a run."""
 
     def __init__(self, config: TrainingConfig):
-        self.config, self.growing = config, config.growing
-        self.resolution = config.G["img_resolution"]
+        self.config, self.resolution = config, config.G["img_resolution"]
 
     def at(self, nimg: int) -> Stage:
         """The stage after `nimg` images."""
-        config = self.config
-        if self.growing is None:
+        config, growing = self.config, self.config.growing
+        if growing is None:
             return Stage(0.0, config.batch, config.batch_gpu, 1.0)
-        lod = self._lod(nimg / 1000)
+        lod = lod_at(nimg / 1000, self.resolution, growing)
         # A level brings its batch and learning rate along from the first moment of its fade.
         resolution = self.resolution >> math.floor(lod)
-        batch = int(value_at(self.growing["batch"], resolution))
-        lr_scale = value_at(self.growing["lr"], resolution) / value_at(self.growing["lr"], self.resolution)
+        batch = int(value_at(growing["batch"], resolution))
+        lr_scale = value_at(growing["lr"], resolution) / value_at(growing["lr"], self.resolution)
         return Stage(lod, batch, batch // (config.batch // config.batch_gpu), lr_scale)
 
-    def _lod(self, kimg: float) -> float:
-        training_kimg, transition_kimg = self.growing["training_kimg"], self.growing["transition_kimg"]
-        phase, position = divmod(kimg, training_kimg + transition_kimg)
-        fading = max(position - training_kimg, 0) / transition_kimg
-        lod_at_start = math.log2(self.resolution / self.growing["initial_resolution"])
-        return max(lod_at_start - phase - fading, 0.0)
+
+def lod_at(kimg: float, resolution: int, growing: Mapping[str, Any]) -> float:
+    """The level of detail after `kimg`, for pictures of `resolution`."""
+    training_kimg, transition_kimg = growing["training_kimg"], growing["transition_kimg"]
+    if training_kimg + transition_kimg == 0:
+        return 0.0
+    phase, position = divmod(kimg, training_kimg + transition_kimg)
+    fading = max(position - training_kimg, 0) / transition_kimg
+    return max(math.log2(resolution / growing["initial_resolution"]) - phase - fading, 0.0)
 
 
 def scale_growth(
@@ -73,8 +75,10 @@ def scale_growth(
         "initial_resolution": min(published["initial_resolution"], resolution),
         "training_kimg": published["training_kimg"] * share,
         "transition_kimg": published["transition_kimg"] * share,
-        "batch": [[r, num_micro_batches * max(round(n * batch_scale), 1)] for r, n in published["batch"]],
-        "lr": [[r, value * lr_scale] for r, value in published["lr"]],
+        "batch": [
+            [r, num_micro_batches * max(round(n * batch_scale), 1)] for r, n in published["batch"] if r <= resolution
+        ],
+        "lr": [[r, value * lr_scale] for r, value in published["lr"] if r <= resolution],
     }
 
 

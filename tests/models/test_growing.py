@@ -7,8 +7,8 @@ import copy
 import pytest
 import torch
 
-from sgcli.models import progan, stylegan1, stylegan2_growing
-from sgcli.models.growing import enlarge, fade_pictures, set_lod, shrink
+from sgcli.models import discriminator, progan, stylegan1, stylegan2, stylegan2_growing
+from sgcli.models.growing import enlarge, fade_pictures, lod_of, set_lod, shrink
 from tests.golden_files import assert_close
 
 SIZES = {"img_resolution": 16, "channel_base": 64, "channel_max": 8}
@@ -43,10 +43,9 @@ def test_a_discriminator_reads_its_level_only(kind):
     torch.manual_seed(0)
     D = kind(**SIZES)
     img = torch.randn(4, 3, 16, 16)
-    for lod, factor in ((0, 1), (1, 2), (1.5, 2), (2, 4)):
+    for lod in (0, 1, 1.5, 2):
         set_lod(D, lod)
         assert_close(D(fade_pictures(img, int(lod))), D(img), 1e-5)
-
 
 
 @pytest.mark.parametrize("kind", DISCRIMINATORS)
@@ -87,7 +86,7 @@ def test_the_level_is_saved_with_the_network(kind):
     other = make_generator(kind)
     other.load_state_dict(copy.deepcopy(G.state_dict()), strict=True)
     z = torch.randn(2, 8)
-    assert other.synthesis.current_resolution == 16 and float(other.synthesis.lod) == 0.75
+    assert lod_of(other) == 0.75 and other.synthesis.current_resolution == 16
     assert torch.equal(G(z, noise="const"), other(z, noise="const"))
 
 
@@ -106,3 +105,16 @@ def test_levels_that_are_not_there():
             set_lod(G, lod)
     with pytest.raises(ValueError, match="power of two"):
         progan.Generator(img_resolution=24)
+
+
+def test_grown_stylegan2_is_the_one_with_plain_connections():
+    """At full resolution only the last ToRGB and the first FromRGB are in use, as with `orig` connections."""
+    options = {**SIZES, "architecture": "orig", "num_fp16_res": 0, "conv_clamp": None}
+    grown_g, plain_g = make_generator(stylegan2_growing.Generator), stylegan2.Generator(z_dim=8, w_dim=8, **options)
+    grown_d, plain_d = stylegan2_growing.Discriminator(**SIZES), discriminator.Discriminator(**options)
+    for grown, plain in ((grown_g, plain_g), (grown_d, plain_d)):
+        weights = grown.state_dict()
+        plain.load_state_dict({name: weights[name] for name in plain.state_dict()}, strict=True)
+    img = plain_g(torch.randn(4, 8, generator=torch.Generator().manual_seed(0)), noise="const")
+    assert_close(grown_g(torch.randn(4, 8, generator=torch.Generator().manual_seed(0)), noise="const"), img)
+    assert_close(grown_d(img), plain_d(img))

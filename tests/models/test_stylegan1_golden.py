@@ -54,7 +54,7 @@ def make_discriminator(golden: Golden, styled: bool) -> progan.Discriminator:
 
 
 def set_blur(network: torch.nn.Module, which: str, layer: str) -> None:
-    """The goldens were made with every number of the networks random, the [1, 2, 1] blur included, which they leave out.
+    """The goldens were made with every number of the networks random, the [1, 2, 1] blur included, which they omit.
 
     `sg1-blur` holds it, as correlation kernels: found again from the generator that made the goldens' other numbers.
     """

@@ -51,11 +51,11 @@ def test_style_mixing_crossover():
 
 def test_every_image_once_per_pass(faces):
     dataset = open_dataset(faces)
-    batches = Batches(dataset, 16, seed=0, device=CPU)
+    batches = Batches(dataset, lambda nimg: 16, seed=0, device=CPU)
     first, second = ([batches._indices(start + n) for n in range(0, 48, 16)] for start in (0, 48))
     assert sorted(np.concatenate(first)) == sorted(np.concatenate(second)) == list(range(48))
     assert not np.array_equal(np.concatenate(first), np.concatenate(second))
-    other = Batches(dataset, 16, seed=1, device=CPU)
+    other = Batches(dataset, lambda nimg: 16, seed=1, device=CPU)
     assert not np.array_equal(other._indices(0), first[0])
     for each in (batches, other):
         each.close()
@@ -63,7 +63,7 @@ def test_every_image_once_per_pass(faces):
 
 def test_read_ahead_changes_nothing(faces):
     dataset = open_dataset(faces)
-    forwards, jumping = Batches(dataset, 8, 0, CPU), Batches(dataset, 8, 0, CPU)
+    forwards, jumping = Batches(dataset, lambda nimg: 8, 0, CPU), Batches(dataset, lambda nimg: 8, 0, CPU)
     expected = {start: forwards.at(start)[0] for start in (0, 8, 16, 24)}
     for start in (24, 0, 16, 8):
         images, labels = jumping.at(start)

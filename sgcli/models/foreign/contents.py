@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,12 +31,12 @@ class Network:
 class Contents:
     """A foreign file, read."""
 
-    format: str                       # for people: "StyleGAN2-ADA (PyTorch)"
-    arch: str                         # a name that --arch takes
-    networks: dict[str, Network]      # by prefix: G_ema, G, D
+    format: str  # for people: "StyleGAN2-ADA (PyTorch)"
+    arch: str  # a name that --arch takes
+    networks: dict[str, Network]  # by prefix: G_ema, G, D
     license_note: str
     facts: dict[str, Any] = field(default_factory=dict)  # kimg, augment_p, data: as in the header of a model file
-    left_out: list[str] = field(default_factory=list)    # what the file holds besides, in words
+    left_out: list[str] = field(default_factory=list)  # what the file holds besides, in words
     # fmt: skip
 
 
@@ -44,7 +45,7 @@ def make_network(class_name: str, arguments: Mapping[str, Any], tensors: Mapping
 
     Nothing large is allocated before every shape has been found to fit. Raises PickleError.
     """
-    specification = {"class": class_name, **arguments}
+    specification = {"class": class_name, "c_dim": 0, **arguments}
     check_sizes(specification)
     with torch.device("meta"):
         wanted = build_network(specification).state_dict()
@@ -87,9 +88,6 @@ def infer_channels(widths: Mapping[int, int]) -> dict[str, int]:
     return {"channel_base": lowest, "channel_max": most}
 
 
-def count_layers(tensors: Mapping[str, Any], pattern: str) -> int:
-    """How many of "fc0.weight", "fc1.weight", … there are, for the pattern "fc{}.weight"."""
-    count = 0
-    while pattern.format(count) in tensors:
-        count += 1
-    return count
+def count_layers(names: Container[str], pattern: str, first: int = 0) -> int:
+    """How many of "fc0.weight", "fc1.weight", … there are in a row, for the pattern "fc{}.weight"."""
+    return next(i for i in itertools.count() if pattern.format(first + i) not in names)

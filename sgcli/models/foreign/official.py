@@ -97,7 +97,9 @@ def read_module(record: Record) -> ModuleData:
         for name, value in {**state.get("_parameters", {}), **state.get("_buffers", {})}.items():
             if value is not None:
                 data.tensors[f"{prefix}{name}"] = torch_files.to_tensor(value)
-        pending += [(f"{prefix}{name}", child) for name, child in state.get("_modules", {}).items() if child is not None]
+        pending += [
+            (f"{prefix}{name}", child) for name, child in state.get("_modules", {}).items() if child is not None
+        ]
     return data
 
 
@@ -126,7 +128,7 @@ def _facts(content: dict[str, Any]) -> dict[str, Any]:
         facts["kimg"] = nimg / 1000
     pipe = content.get("augment_pipe")
     if _is_module(pipe) and (p := _number(_class_and_state(pipe)[1].get("_buffers", {}).get("p"))) is not None:
-        facts["augment_p"] = p
+        facts["augment_p"] = round(p, 6)  # stored in single precision
     data = content.get("training_set_kwargs")
     if isinstance(data, dict):
         kept = {"path": "path", "max_size": "num_images", "xflip": "mirror", "use_labels": "labels"}

@@ -59,7 +59,7 @@ def generator(module: ModuleData) -> Network:
 def mapping_arguments(module: ModuleData) -> dict[str, Any]:
     """Arguments that concern `mapping`, for a generator."""
     layers = count_layers(module.tensors, "mapping.fc{}.weight")
-    arguments = {"c_dim": 0, "w_dim": len(module.tensors["mapping.w_avg"]), "mapping_layers": layers}
+    arguments = {"w_dim": len(module.tensors["mapping.w_avg"]), "mapping_layers": layers}
     embedded = 0
     if (embed := module.tensors.get("mapping.embed.weight")) is not None:
         embedded, arguments["c_dim"] = embed.shape
@@ -105,7 +105,6 @@ def discriminator(module: ModuleData, defaults: dict[str, Any]) -> Network:
     extra_channels = tensors["b4.conv.weight"].shape[1] - widths[4]
     layers = count_layers(tensors, "mapping.fc{}.weight")
     arguments = {
-        "c_dim": 0,
         "img_resolution": resolution,
         "img_channels": tensors[f"b{resolution}.fromrgb.weight"].shape[1],
         "architecture": connection(tensors, "b8.skip.weight", "b4.fromrgb.weight"),
@@ -128,7 +127,11 @@ def stylegan3_generator(module: ModuleData) -> Network:
         if not math.isclose(found := given.get(name, value), value):
             raise PickleError(f"holds a StyleGAN3 with {name} {found:g}; sg has {value:g}")
     layers = sorted(
-        (name.removeprefix("synthesis.") for name in module.attributes if re.fullmatch(r"synthesis\.L\d+_\d+_\d+", name)),
+        (
+            name.removeprefix("synthesis.")
+            for name in module.attributes
+            if re.fullmatch(r"synthesis\.L\d+_\d+_\d+", name)
+        ),
         key=lambda name: int(name[1:].partition("_")[0]),
     )
     first = f"synthesis.{layers[0]}"

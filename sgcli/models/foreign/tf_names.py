@@ -64,12 +64,12 @@ def generator_state(
             layer = f"conv{index % 2}" if index else "input"
             state[f"synthesis.b{4 << index // 2}.{layer}.noise_const"] = value[0, 0]
         else:
-            ours, groups = _translate(name, GENERATOR_SCOPES, GENERATOR_LEAVES, resolution)
+            ours, groups = translate(name, GENERATOR_SCOPES, GENERATOR_LEAVES, resolution)
             fused = int(groups.get("r", 0)) >= 128 if fused_scale == "auto" else fused_scale
             if ours.endswith("conv0.weight") and fused:
                 value = value.flip([0, 1])
                 value = value.transpose(2, 3) if fused_out_in else value
-            state[ours] = value[0] if ours.endswith("const") else _to_torch_layout(value)
+            state[ours] = value[0] if ours.endswith("const") else to_torch_layout(value)
     if "mapping.w_avg" not in state:  # ProGAN keeps no average of its latents; it would be 0
         state["mapping.w_avg"] = torch.zeros(state["synthesis.b4.input.weight"].shape[1])
     return state
@@ -83,8 +83,8 @@ def discriminator_state(variables: Mapping[str, torch.Tensor]) -> dict[str, torc
         if name == "lod":
             state["lod"] = value
         else:
-            ours, _ = _translate(name, DISCRIMINATOR_SCOPES, DISCRIMINATOR_LEAVES, resolution)
-            state[ours] = _to_torch_layout(value)
+            ours, _ = translate(name, DISCRIMINATOR_SCOPES, DISCRIMINATOR_LEAVES, resolution)
+            state[ours] = to_torch_layout(value)
     return state
 
 
@@ -95,7 +95,7 @@ def _largest_resolution(variables: Mapping[str, torch.Tensor]) -> int:
     return max(sides)
 
 
-def _translate(
+def translate(
     name: str, scopes: Mapping[str, str], leaves: Mapping[str, str], resolution: int
 ) -> tuple[str, dict[str, str]]:
     """Our name of a variable, and what the scope's pattern found (`r`, `i`, `lod`)."""
@@ -109,7 +109,7 @@ def _translate(
     raise FormatError(f"{name}: not a variable of a ProGAN or StyleGAN network that sg knows")
 
 
-def _to_torch_layout(value: torch.Tensor) -> torch.Tensor:
+def to_torch_layout(value: torch.Tensor) -> torch.Tensor:
     """[in, out] -> [out, in] (dense), [k, k, in, out] -> [out, in, k, k] (convolution); vectors stay."""
     if value.ndim == 2:
         return value.T.contiguous()

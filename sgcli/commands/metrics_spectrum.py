@@ -1,0 +1,192 @@
+"""`sg metrics spectrum`: average power spectra, side by side."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sgcli.commands import options
+from sgcli.errors import SgError, UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from sgcli.metrics.spectrum import Spectrum
+
+DECIBELS = (-40, 20)  # range of the heat maps
+DECIBEL_STEP = 5
+HEAT_SIZE = 256  # pixels
+PLOT_SIZE = (560, 400)
+READ_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """Pictures of a model or a data set."""
+
+    resolution: int
+    count: int
+    origin: dict[str, Any]  # where they come from, for the record
+    read: Callable[[], Iterable[torch.Tensor]]  # uint8 [C, R, R] each; may be called again
+
+
+def spectrum(
+    sources: Annotated[
+        list[Path], typer.Argument(metavar="SOURCE…", help="Models, runs, folders or zips; the first sets the scale.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE.png", help="Draw the spectra and their slices.")
+    ] = None,
+    num: Annotated[int, typer.Option("--num", min=1, help="Pictures of each source, at most.")] = 1000,
+    seed: options.Seed = 0,
+    trunc: options.Truncation = 1.0,
+    batch: options.Batch = 16,
+    device: options.Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line, also on a terminal.")] = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Compare sets of pictures, drawn or real, by their average power spectrum.
+
+    sg metrics spectrum faces.zip runs/00000-sg2-faces runs/00001-sg3-t-faces -o spectrum.png
+    """
+    if output is not None and output.suffix.lower() != ".png":
+        raise UsageError(f"-o {output}: spectra are drawn as a PNG", f"-o {output.with_suffix('.png')}")
+
+    from sgcli.metrics.spectrum import average_spectrum, pixel_statistics
+    from sgcli.progress import track
+
+    sets = [open_pictures(path, num, seed, trunc, batch, device) for path in sources]
+    for path, pictures in zip(sources, sets, strict=True):
+        if pictures.resolution != sets[0].resolution:
+            sizes = f"{sources[0]} has {sets[0].resolution}², {path} has {pictures.resolution}²"
+            raise UsageError(f"spectra of one resolution can be compared, and {sizes}", "compare them one by one")
+    mean, std = pixel_statistics(sets[0].read())
+    if std == 0:
+        raise SgError(f"{sources[0]}: all its pictures are of one colour", "name a set of real pictures first")
+    spectra = []
+    for path, pictures in zip(sources, sets, strict=True):
+        started = time.monotonic()
+        seen = track(pictures.read(), f"spectrum of {path.name}", total=pictures.count, unit="pictures")
+        spectra.append(average_spectrum(seen, mean, std))
+        whitening = {"mean": round(mean, 4), "std": round(std, 4)}
+        facts = describe(spectra[-1], path, pictures, {"seed": seed, **whitening}, time.monotonic() - started)
+        report(facts, as_json or not sys.stdout.isatty())
+    if output is not None:
+        draw(spectra, [path.name.removesuffix(path.suffix) for path in sources], output)
+
+
+def open_pictures(path: Path, num: int, seed: int, trunc: float, batch: int, device: str) -> PictureSet:
+    """The pictures of seeds `seed` … `seed + num - 1` of a model, or `num` of a data set chosen by `seed`."""
+    if not path.exists():
+        raise SgError(f"{path}: no such file or folder", "check the spelling of the path")
+    if path.suffix == ".safetensors" or (path.is_dir() and any(path.glob("model-*.safetensors"))):
+        return drawn_pictures(path, range(seed, seed + num), trunc, batch, device)
+
+    import torch
+
+    from sgcli.data.dataset import open_dataset
+
+    dataset = open_dataset(path, max_images=num, seed=seed)
+    count = len(dataset)
+
+    def read() -> Iterator[torch.Tensor]:
+        for start in range(0, count, READ_AT_ONCE):
+            yield from torch.from_numpy(dataset.images(range(start, min(start + READ_AT_ONCE, count))))
+
+    return PictureSet(dataset.resolution, count, {"data_fingerprint": dataset.describe()["fingerprint"]}, read)
+
+
+def drawn_pictures(path: Path, seeds: range, trunc: float, batch: int, device: str) -> PictureSet:
+    """Each seed's picture, of a random class where there are classes."""
+    import numpy as np
+    import torch
+
+    from sgcli.files import sha256_of_file
+    from sgcli.latents.draw import draw_pictures
+    from sgcli.latents.seeds import latents_of_seeds
+    from sgcli.media.pictures import to_uint8
+    from sgcli.models.checkpoint import open_model
+
+    model = open_model(path)
+    G = options.load_generator(model, device, "auto")
+    z = torch.from_numpy(latents_of_seeds(seeds, G.z_dim))
+    labels = None
+    if G.c_dim > 0:
+        classes = [np.random.default_rng(seed).integers(G.c_dim) for seed in seeds]
+        labels = torch.eye(G.c_dim)[torch.tensor(classes)]
+
+    def read() -> Iterator[torch.Tensor]:
+        return map(to_uint8, draw_pictures(G, z, seeds, labels, psi=trunc, batch=batch))
+
+    origin = {"model_sha256": sha256_of_file(model.path), "arch": model.arch, "truncation_psi": trunc}
+    return PictureSet(G.img_resolution, len(seeds), origin, read)
+
+
+def describe(
+    spectrum: Spectrum, path: Path, pictures: PictureSet, protocol: dict[str, Any], seconds: float
+) -> dict[str, Any]:
+    """One line of results: power in dB at whole frequencies, of all directions, along the axis, along the diagonal."""
+    from sgcli import __version__
+    from sgcli.metrics.spectrum import INTERPOLATION, KAISER_BETA
+
+    def rounded(values: np.ndarray) -> list[float]:
+        return [round(float(value), 3) for value in values]
+
+    return {
+        "name": "spectrum",
+        "value": rounded(spectrum.radial()),
+        "slice_0": rounded(spectrum.slice_0()[1]),
+        "slice_45": rounded(spectrum.slice_45()[1]),
+        "source": str(path),
+        "resolution": pictures.resolution,
+        "num": pictures.count,
+        "kaiser_beta": KAISER_BETA,
+        "interpolation": INTERPOLATION,
+        **protocol,
+        **pictures.origin,
+        "version": __version__,
+        "seconds": round(seconds, 2),
+    }
+
+
+def report(facts: dict[str, Any], as_json: bool) -> None:
+    """One JSON object, or the power at each octave."""
+    if as_json:
+        print(json.dumps(facts), flush=True)
+        return
+    octaves = [2**i for i in range((facts["resolution"] // 2).bit_length())]
+    powers = "  ".join(f"{frequency}: {facts['value'][frequency]:.1f}" for frequency in octaves)
+    print(f"{facts['source']}  (cycles: dB)  {powers}", flush=True)
+
+
+def draw(spectra: list[Spectrum], names: list[str], path: Path) -> None:
+    """Heat maps in a row, and below them the slices across and along the diagonal."""
+    from sgcli.media.grid import make_table, stack
+    from sgcli.media.heat import heat_map
+    from sgcli.media.pictures import write_png
+    from sgcli.media.plots import Series, line_plot
+
+    heats = [heat_map(spectrum.heat_map(), *DECIBELS, DECIBEL_STEP, HEAT_SIZE) for spectrum in spectra]
+    title = f"Average power spectra, {DECIBELS[0]} to {DECIBELS[1]} dB"
+    slices = [
+        line_plot(
+            [Series(name, *curve(spectrum)) for name, spectrum in zip(names, spectra, strict=True)],
+            title=heading,
+            x_label="cycles per picture width",
+            y_label="dB",
+            size=PLOT_SIZE,
+        )
+        for heading, curve in (
+            ("Along the axis", lambda spectrum: spectrum.slice_0()),
+            ("Along the diagonal", lambda spectrum: spectrum.slice_45()),
+        )
+    ]
+    write_png(path, stack([make_table([heats], names, title=title), make_table([slices])]))

@@ -1,0 +1,87 @@
+"""Training while a network grows: levels, resets of the optimisers, exact resume in the middle of a fade."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sgcli.data.dataset import open_dataset
+from sgcli.models.checkpoint import open_model
+from sgcli.models.growing import lod_of
+from sgcli.training.config import TrainingConfig, resolve_config
+from sgcli.training.loop import start_training, train
+from sgcli.training.reports import save_snapshot
+from sgcli.training.run import Run, create_run
+
+CPU = torch.device("cpu")
+SMALL = {"channel_base": 128, "channel_max": 8, "z_dim": 8, "batch": 4, "snap_kimg": 0.004}
+# Images at which a fade to 16² is half done, and how far each run goes: grown up, and some steps more.
+FADES = {"progan": (60, 0.08), "sg1": (36, 0.056), "sg2-d": (36, 0.056)}
+
+
+def config_of(arch: str, faces) -> TrainingConfig:
+    dataset = open_dataset(faces)
+    config = resolve_config(arch, dataset.describe(), {**SMALL, "kimg": 0.4 if arch == "progan" else 1.0}, tiny=True)
+    return dataclasses.replace(config, kimg=FADES[arch][1])  # as `growing` is resolved, this changes the length only
+
+
+def go(run: Run, config: TrainingConfig, faces, resume: bool = False, on_snapshot=()) -> None:
+    training = start_training(run, config, open_dataset(faces), CPU, resume)
+    train(training, on_snapshot=[save_snapshot, *on_snapshot])
+
+
+@pytest.mark.parametrize("arch", FADES)
+def test_resume_in_the_middle_of_a_fade_gives_the_same_bits(arch, faces, tmp_path):
+    config, middle = config_of(arch, faces), FADES[arch][0]
+    whole = create_run(tmp_path, "whole")
+
+    def keep_middle(training):
+        if training.progress.nimg == middle:
+            shutil.copytree(whole.path, tmp_path / "00001-parts")
+
+    go(whole, config, faces, on_snapshot=[keep_middle])
+    parts = Run(tmp_path / "00001-parts")
+    model = open_model(parts.path)
+    assert 0 < lod_of(model.load_generator()) < 1
+    assert lod_of(model.load("D")) == lod_of(model.load("G")) == lod_of(model.load_generator())
+
+    go(parts, config, faces, resume=True)
+    expected, actual = (load_file(run.states()[-1]) for run in (whole, parts))
+    assert lod_of(open_model(whole.path).load_generator()) == 0
+    assert expected.keys() == actual.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, actual[name]), name
+
+
+def test_optimisers_forget_at_each_new_level(faces, tmp_path):
+    steps = {}
+
+    def note(training):
+        state = training.players.opt_D.state
+        steps[training.progress.nimg] = int(next(iter(state.values()))["step"]) if state else 0
+
+    go(create_run(tmp_path, "run"), config_of("sg1", faces), faces, on_snapshot=[note])
+    assert list(steps) == [0, 8, 16, 24, 28, 32, 36, 40, 44, 48, 52, 56]  # 8² in steps of 8, then steps of 4
+    assert [steps[nimg] for nimg in (8, 16, 24, 28, 32)] == [1, 2, 3, 4, 1]  # the fade begins after 24 images
+    assert [steps[nimg] for nimg in (48, 52, 56)] == [5, 1, 2]  # and is over after 48
+
+
+def test_real_pictures_are_those_of_the_level(faces, tmp_path, monkeypatch):
+    from sgcli.training import phases
+
+    seen = []
+    original = phases.Objectives.discriminator_main
+
+    def look(self, micro):
+        blocks = micro.reals.unfold(2, 2, 2).unfold(3, 2, 2)
+        seen.append(float((blocks - blocks.mean(dim=(4, 5), keepdim=True)).abs().max()))
+        return original(self, micro)
+
+    monkeypatch.setattr(phases.Objectives, "discriminator_main", look)
+    go(create_run(tmp_path, "run"), config_of("sg1", faces), faces)
+    assert max(seen[:4]) < 1e-6  # 8²: every 2x2 block is flat
+    assert 1e-3 < seen[5] < max(seen[-2:])
