@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from sgcli.commands import classes, motion, options
+from sgcli.commands import classes, motion, noise_inputs, options
 from sgcli.errors import UsageError
 
-NOISE_MODES = ("const", "random", "none")
 FORMATS = ("png", "npy")
 
 
@@ -29,9 +28,9 @@ def generate(
     trunc: options.Truncation = 1.0,
     trunc_cutoff: options.TruncationCutoff = None,
     class_: classes.Class = None,
-    noise: Annotated[
-        str, typer.Option("--noise", metavar="const|random|none", help="Noise inputs of the network.")
-    ] = "const",
+    noise: noise_inputs.Mode = "const",
+    noise_layers: noise_inputs.Layers = "all",
+    noise_strength: noise_inputs.Strength = 1.0,
     translate: motion.Translate = None,
     rotate: motion.Rotate = 0.0,
     stabilise: motion.Stabilise = False,
@@ -53,6 +52,8 @@ def generate(
 
     sg sample --seeds 0-9 --space w | sg generate - --trunc 0.7 -o out/
 
+    sg generate --seeds 7 --noise random --noise-layers fine -o fine.png
+
     sg generate --seeds 7 --translate 0.1,-0.2 --rotate 30 -o turned.png
     """
     if (latents is None) == (seeds is None):
@@ -60,8 +61,6 @@ def generate(
         raise UsageError(
             f"pictures are drawn from LATENTS or from --seeds, and {given}", "sg generate --seeds 0-35 -o out/"
         )
-    if noise not in NOISE_MODES:
-        raise UsageError(f"--noise {noise}: one of {', '.join(NOISE_MODES)}", "--noise const")
     if file_format not in FORMATS:
         raise UsageError(f"--format {file_format}: one of {', '.join(FORMATS)}", "--format png")
     if grid is not None and file_format == "npy":
@@ -85,6 +84,7 @@ def generate(
     G = options.load_generator(opened, device, precision)
     options.check_cutoff(trunc_cutoff, G.num_ws)
     motion.move(G, translate, rotate, stabilise)
+    noise_weights = noise_inputs.noise_weights(G, noise, noise_layers, noise_strength)
     if seed_list is not None:
         codes = [latents_of_seeds(seed_list, G.z_dim)]
         noise_seeds, names = seed_list, [f"seed{number:04d}" for number in seed_list]
@@ -114,6 +114,7 @@ def generate(
             psi=trunc,
             cutoff=trunc_cutoff,
             noise=noise,
+            noise_weights=noise_weights,
             batch=batch,
         )
         for part, first in zip(codes, firsts, strict=False)

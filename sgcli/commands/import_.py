@@ -36,8 +36,5 @@ def import_(
     if not is_foreign(file):
         raise SgError(f"{file}: is no checkpoint of another project", f"sg info {file}")
     model = open_foreign(file)
-    tensors = {
-        f"{prefix}/{name}": tensor for prefix in model.prefixes() for name, tensor in model.tensors(prefix).items()
-    }
-    save_tensors(output, tensors, model.header_for_import())
+    save_tensors(output, model.all_tensors(), model.header_for_import())
     notice(f"licence: {model.header['license_note']}")

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from sgcli.training.launch import Resumable
     from sgcli.training.loop import Training
 
-NETWORKS, EXPERIMENTS = "Networks", "Experiments"
+NETWORKS, AUGMENTATION, EXPERIMENTS = "Networks", "Augmentation", "Experiments"
 
 # Options that say what is trained. They are recorded in config.json, and may come from --config.
 SETTINGS = (
     "arch", "kimg", "batch", "batch_gpu", "gamma", "lr", "ema_kimg", "mirror", "cond", "labels", "max_images", "snap",
     "keep_last", "init_from", "tiny", "channels_base", "channels_max", "z_dim", "w_dim", "map_depth", "g_connection",
-    "d_connection", "seed", "precision",
+    "d_connection", "seed", "precision", "aug", "aug_pipe", "aug_p", "aug_target", "aug_kimg", "aug_max",
 )  # fmt: skip
 # Names of the configuration that differ from those of the options.
 FIELDS = {"gamma": "r1_gamma", "snap": "snap_kimg", "map_depth": "mapping_layers", "channels_base": "channel_base",
@@ -58,6 +58,26 @@ def train(
         str | None, typer.Option(metavar="auto|json|subfolders|none", help="Where labels come from.")
     ] = None,
     max_images: Annotated[int | None, typer.Option(min=1, help="Use a fixed random subset of the data.")] = None,
+    aug: Annotated[
+        str | None, typer.Option(metavar="none|fixed|ada", rich_help_panel=AUGMENTATION, help="Augment what D sees.")
+    ] = None,
+    aug_pipe: Annotated[
+        str | None,
+        typer.Option(metavar="bgc|blit|…", rich_help_panel=AUGMENTATION, help="Which transforms. Default: bgc."),
+    ] = None,
+    aug_p: Annotated[
+        float | None, typer.Option(min=0, rich_help_panel=AUGMENTATION, help="Strength; with ada, at the start.")
+    ] = None,
+    aug_target: Annotated[
+        float | None, typer.Option(rich_help_panel=AUGMENTATION, help="r_t that ada steers to. Default: 0.6.")
+    ] = None,
+    aug_kimg: Annotated[
+        float | None,
+        typer.Option(min=0.001, rich_help_panel=AUGMENTATION, help="Time for p to move by 1. Default: 500."),
+    ] = None,
+    aug_max: Annotated[
+        float | None, typer.Option(min=0, rich_help_panel=AUGMENTATION, help="Upper limit of p. Default: none.")
+    ] = None,
     snap: Annotated[float | None, typer.Option(min=0.001, help="Spacing of snapshots, in kimg. Default: 200.")] = None,
     keep_last: Annotated[int | None, typer.Option(min=1, help="Keep only the newest K models. Default: all.")] = None,
     tiny: Annotated[

@@ -8,7 +8,7 @@ import torch
 
 from sgcli.models.base import Generator
 from sgcli.models.layers import truncate
-from sgcli.models.noise import NoiseChoice, random_noise_maps
+from sgcli.models.noise import make_noise_maps, random_noise_maps
 
 
 def to_ws(
@@ -35,6 +35,7 @@ def draw_pictures(
     psi: float = 1.0,
     cutoff: int | None = None,
     noise: str = "const",                # const, random or none
+    noise_weights: Sequence[float] | None = None,  # factor of each noise layer's map; None: 1
     batch: int = 16,
 ) -> Iterator[torch.Tensor]:  # fmt: skip
     """Yield one picture `[K, R, R]`, fp32 in about [-1, 1], per latent, in order."""
@@ -43,8 +44,12 @@ def draw_pictures(
         part = slice(start, start + batch)
         labels = None if c is None else c[part].to(device)
         ws = to_ws(G, latents[part].to(device), labels, psi, cutoff)
-        maps: NoiseChoice = noise  # type: ignore[assignment]
+        layers = G.synthesis.noise_layers()
         if noise == "random":
             generators = [torch.Generator(device).manual_seed(seed) for seed in noise_seeds[part]]
-            maps = random_noise_maps(G.synthesis.noise_layers(), generators)
+            maps = random_noise_maps(layers, generators)
+        else:
+            maps = make_noise_maps(layers, noise, len(ws), device)  # type: ignore[arg-type]
+        if maps and noise_weights is not None:
+            maps = [weight * layer_map for weight, layer_map in zip(noise_weights, maps, strict=True)]
         yield from G.synthesis(ws, noise=maps)

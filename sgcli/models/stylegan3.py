@@ -56,13 +56,8 @@ class SynthesisLayer(nn.Module):
             self.track_magnitude(x)
         plan = self.design
         x = x.to(block_dtype(self.precision, self.low_precision, x.device))
-        weight, in_scale, out_scale = self.modulation(w)
-        x = x * in_scale.to(x.dtype)[:, :, None, None]
-        x = F.conv2d(x, weight.to(x.dtype), padding=plan.conv_kernel - 1)  # grows by K - 1: the margin pays for it
-        if out_scale is not None:
-            x = x * out_scale.to(x.dtype)[:, :, None, None]
         return filtered_lrelu(
-            x,
+            modulated_conv(x, *self.modulation(w)),
             fu=self.up_filter,
             fd=self.down_filter,
             b=self.bias.to(x.dtype),
@@ -74,7 +69,7 @@ class SynthesisLayer(nn.Module):
             clamp=self.conv_clamp,
         )
 
-    def modulation(self, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    def modulation(self, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """A weight `[O, I, K, K]` for the whole batch, scales of its input `[N, I]`, and of its output `[N, O]`.
 
         Demodulation takes out any scale of the weights and of a sample's styles, so both may be normalised first: half
@@ -84,7 +79,8 @@ class SynthesisLayer(nn.Module):
         input_gain = self.magnitude_ema.rsqrt()
         fan_in = self.weight[0].numel()
         if self.design.is_torgb:
-            return self.weight, styles * (input_gain / math.sqrt(fan_in)), None
+            out_scale = input_gain.expand(len(w), len(self.weight))
+            return self.weight, styles / math.sqrt(fan_in), out_scale
         weight = self.weight * (self.weight.square().mean(dim=[1, 2, 3], keepdim=True) * fan_in).rsqrt()
         styles = styles * styles.square().mean(dim=1, keepdim=True).rsqrt()
         energy = styles.square() @ weight.square().sum(dim=[2, 3]).T  # [N, O]
@@ -94,6 +90,23 @@ class SynthesisLayer(nn.Module):
     def track_magnitude(self, x: torch.Tensor) -> None:
         decay = 0.5 ** (len(x) / (self.magnitude_ema_kimg * 1000))
         self.magnitude_ema.copy_(x.float().square().mean().lerp(self.magnitude_ema, decay))
+
+
+def modulated_conv(
+    x: torch.Tensor, weight: torch.Tensor, in_scale: torch.Tensor, out_scale: torch.Tensor
+) -> torch.Tensor:  # fmt: skip
+    """Convolve x `[N, I, H, W]`, scaled by `[N, I]`, with `[O, I, K, K]`, and scale by `[N, O]`.
+
+    Returns `[N, O, H + K - 1, W + K - 1]` in x's dtype: it grows, and the margin pays for it.
+    """
+    k = weight.shape[2]
+    if k == 1:  # a matrix product for each sample, with weights of its own: x need not be scaled
+        weights = weight[None, :, :, 0, 0] * in_scale[:, None, :] * out_scale[:, :, None]  # [N, O, I]
+        pixels = x.permute(0, 2, 3, 1)
+        mixed = pixels.flatten(1, 2) @ weights.to(x.dtype).transpose(1, 2)
+        return mixed.unflatten(1, pixels.shape[1:3]).permute(0, 3, 1, 2)
+    x = F.conv2d(x * in_scale.to(x.dtype)[:, :, None, None], weight.to(x.dtype), padding=k - 1)
+    return x * out_scale.to(x.dtype)[:, :, None, None]
 
 
 class SynthesisNetwork(base.Synthesis):

@@ -206,7 +206,7 @@ def gated(value: torch.Tensor, probability: float, draws: Draws) -> torch.Tensor
 
 
 def transform_color(images: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """Apply `[N, 4, 4]` to RGB; a grey image gets the mean of what its three equal channels would become (spec §6.3)."""
+    """Apply `[N, 4, 4]` to RGB; grey becomes the mean of what three equal channels would become (spec §6.3)."""
     n, channels, height, width = images.shape
     if channels == 3:
         flat = images.reshape(n, 3, height * width)

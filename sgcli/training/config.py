@@ -19,7 +19,10 @@ from sgcli.errors import FormatError, UsageError
 from sgcli.files import explain_os_error, write_text
 from sgcli.models import registry
 from sgcli.models.precision import PRECISIONS
+from sgcli.training.augment import GROUPS, PRESETS, names_of
 from sgcli.training.schedule import scale_growth, value_at
+
+AUGMENTATIONS = ("none", "fixed", "ada")
 
 
 @dataclass(kw_only=True)
@@ -44,6 +47,12 @@ class TrainingConfig:
     style_mixing_prob: float
     blur_sigma: float = 0.0  # of the Gaussian that blurs what D sees at the start, in pixels; 0: none
     blur_kimg: float = 0.0  # it fades linearly to nothing over this time
+    aug: str = "none"  # augmentation of what D sees: one of AUGMENTATIONS
+    aug_pipe: str = "bgc"  # a key of training.augment.PRESETS
+    aug_p: float = 0.0  # strength; at the start, where it adapts
+    aug_target: float = 0.6  # of r_t, where the strength adapts
+    aug_kimg: float = 500.0  # the strength adapts by at most 1 in this time
+    aug_max: float | None = None  # upper limit of the strength; None: none, as published
     ema_kimg: float  # half-life of the moving average of G
     ema_rampup: float | None  # the half-life is at most this share of the images seen; None: no ramp
     seed: int
@@ -141,9 +150,11 @@ def resolve_config(
         values["growing"] = scale_growth(growing, resolution, values["kimg"], batch, batch // batch_gpu, values["g_lr"])
     if fine_tuning:
         values.update(growing=None, blur_sigma=0.0, ema_rampup=None)
+        values.setdefault("aug_kimg", 100.0)
     values.setdefault("tick_kimg", min(4.0, max(values["kimg"] / 100, values["batch"] / 1000)))
     config = TrainingConfig(arch=preset.name, data=dict(data), G=preset.G, D=preset.D, **values)
     check_networks(config)
+    check_augmentation(config)
     return config
 
 
@@ -157,6 +168,20 @@ def check_networks(config: TrainingConfig) -> None:
             registry.build_network(config.D)
     except (ValueError, RuntimeError) as error:
         raise UsageError(f"these settings make no network: {error}", "sg train --help tells what they mean") from error
+
+
+def check_augmentation(config: TrainingConfig) -> None:
+    """Raise UsageError for words that name no augmentation, and for pictures that one cannot be applied to."""
+    if config.aug not in AUGMENTATIONS:
+        raise UsageError(f"--aug {config.aug}: one of {', '.join(AUGMENTATIONS)}", "--aug ada")
+    if config.aug_pipe not in PRESETS:
+        raise UsageError(f"--aug-pipe {config.aug_pipe}: one of {', '.join(PRESETS)}", "--aug-pipe bgc")
+    has_color = bool({*names_of(config.aug_pipe)} & {*GROUPS["color"]})
+    if config.aug != "none" and has_color and config.G["img_channels"] not in (1, 3):
+        channels = config.G["img_channels"]
+        raise UsageError(
+            f"--aug-pipe {config.aug_pipe}: colours are changed in 1 or 3 channels, not {channels}", "--aug-pipe bg"
+        )
 
 
 def auto_batch(resolution: int) -> int:

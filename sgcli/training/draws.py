@@ -21,7 +21,7 @@ class Draws(Protocol):
         """Uniform in [0, 1)."""
 
     def signed_uniform(self, fixed: float | None = None) -> torch.Tensor:
-        """Uniform in [-1, 1). `fixed`: what to answer where answers are fixed to a percentile; None: like the others."""
+        """Uniform in [-1, 1). `fixed`: the answer where all are fixed to a percentile; None: like the others."""
 
     def normal(self) -> torch.Tensor:
         """Gaussian."""

@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from sgcli.models.registry import build_generator, build_network
+from sgcli.training.ada import AugmentStrength
 from sgcli.training.config import TrainingConfig
 from sgcli.training.phases import MicroBatch, Phase, Players, make_optimizer, make_phases
 from sgcli.training.randomness import draw_latents
@@ -47,7 +48,13 @@ def estimate(config: TrainingConfig, device: torch.device) -> Estimate:
     with FakeTensorMode(allow_non_fake_inputs=True):
         G, D = build_generator(config.G), build_network(config.D)
         players = Players(
-            G, D, G, torch.zeros([]), make_optimizer(G, config.g_lr, None), make_optimizer(D, config.d_lr, None)
+            G,
+            D,
+            G_ema=G,
+            pl_mean=torch.zeros([]),
+            opt_G=make_optimizer(G, config.g_lr, None),
+            opt_D=make_optimizer(D, config.d_lr, None),
+            augment=AugmentStrength(0.0),
         )
         phases = make_phases(config, players, Stats())
         costs = []

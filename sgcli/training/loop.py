@@ -17,6 +17,7 @@ from sgcli.models.growing import fade_pictures, lod_of
 from sgcli.models.precision import set_precision
 from sgcli.models.registry import build_generator, build_network
 from sgcli.progress import LiveLine, format_seconds
+from sgcli.training.ada import make_strength
 from sgcli.training.batches import Batches
 from sgcli.training.config import TrainingConfig
 from sgcli.training.ema import ema_decay, update_ema
@@ -71,6 +72,7 @@ def make_players(config: TrainingConfig, device: torch.device) -> Players:
         pl_mean=torch.zeros([], device=device),
         opt_G=make_optimizer(G, config.g_lr, config.pl_interval if config.pl_weight > 0 else None),
         opt_D=make_optimizer(D, config.d_lr, config.r1_interval if config.has_lazy_r1 else None),
+        augment=make_strength(config),
     )
 
 
@@ -125,6 +127,7 @@ def train_step(training: Training, stage: Stage, phases: Sequence[Phase], batche
     for phase in phases:
         if progress.step % phase.interval == 0:
             run_phase(phase, split_batch(config, stage, progress, players, phase, reals, labels, batches))
+    players.augment.adjust(progress.step, stage.batch)
     progress.nimg += stage.batch
     progress.step += 1
     decay = ema_decay(stage.batch, progress.nimg, config.ema_kimg, config.ema_rampup)

@@ -14,8 +14,11 @@ from sgcli.models.base import Generator
 from sgcli.models.growing import lod_of, set_lod
 from sgcli.models.noise import random_noise_maps
 from sgcli.training import losses
+from sgcli.training.ada import AugmentStrength
+from sgcli.training.augment import AugmentPipe, names_of
 from sgcli.training.blur import blur, blur_sigma
 from sgcli.training.config import TrainingConfig
+from sgcli.training.draws import RandomDraws
 from sgcli.training.randomness import Latents, torch_generators_for
 from sgcli.training.schedule import Stage
 from sgcli.training.stats import Stats
@@ -61,6 +64,7 @@ class Players:
     pl_mean: torch.Tensor  # [], running mean of path lengths
     opt_G: torch.optim.Optimizer
     opt_D: torch.optim.Optimizer
+    augment: AugmentStrength
 
     def enter(self, stage: Stage) -> None:
         """Take on the level of detail and the learning rates of the next step."""
@@ -105,10 +109,12 @@ class Objectives:
     def __init__(self, config: TrainingConfig, players: Players, stats: Stats):
         self.config, self.players, self.stats = config, players, stats
         self.adversarial = losses.ADVERSARIAL_LOSSES[config.loss]
+        names = names_of(config.aug_pipe) if config.aug != "none" else ()
+        self.augment = AugmentPipe(names, players.pl_mean.device)
 
     def generator_main(self, micro: MicroBatch) -> torch.Tensor:
         img, _ = self.run_generator(micro.latents)
-        logits = self.run_discriminator(img, micro.latents.c, micro.nimg)
+        logits = self.run_discriminator(img, micro.latents.c, micro, "fake")
         loss = self.adversarial.generator(logits)
         self.stats.report("Loss/scores/fake", logits)
         self.stats.report("Loss/signs/fake", logits.sign())
@@ -129,10 +135,10 @@ class Objectives:
     def discriminator_main(self, micro: MicroBatch) -> torch.Tensor:
         with torch.no_grad():
             img, _ = self.run_generator(micro.latents, update_emas=True)
-        fake_logits = self.run_discriminator(img, micro.latents.c, micro.nimg)
+        fake_logits = self.run_discriminator(img, micro.latents.c, micro, "fake")
         with_r1 = self.config.r1_gamma > 0 and self.config.r1_interval == 1
         reals = micro.reals.detach().requires_grad_(with_r1)
-        real_logits = self.run_discriminator(reals, micro.labels, micro.nimg)
+        real_logits = self.run_discriminator(reals, micro.labels, micro, "real")
         loss = self.adversarial.discriminator_fake(fake_logits) + self.adversarial.discriminator_real(real_logits)
         if with_r1:
             loss = loss + self.r1_loss(reals, real_logits)[:, None]
@@ -146,7 +152,7 @@ class Objectives:
 
     def discriminator_r1(self, micro: MicroBatch) -> torch.Tensor:
         reals = micro.reals.detach().requires_grad_(True)
-        logits = self.run_discriminator(reals, micro.labels, micro.nimg)
+        logits = self.run_discriminator(reals, micro.labels, micro, "real")
         self.report_reals(logits)
         return self.r1_loss(reals, logits).mean()
 
@@ -164,7 +170,7 @@ class Objectives:
         generators = torch_generators_for(latents.seed, "interpolation", latents.first, len(latents), fakes.device)
         shares = [torch.rand(1, 1, 1, generator=generator, device=fakes.device) for generator in generators]
         mixed = micro.reals.lerp(fakes, torch.stack(shares)).requires_grad_(True)
-        penalty = losses.gradient_penalty(mixed, self.run_discriminator(mixed, micro.labels, micro.nimg))
+        penalty = losses.gradient_penalty(mixed, self.run_discriminator(mixed, micro.labels, micro, "mixed"))
         self.stats.report("Loss/gradient_penalty", penalty)
         self.stats.report("Loss/D/reg", penalty)
         return penalty
@@ -176,17 +182,30 @@ class Objectives:
         if latents.cutoff is not None:
             mixed = G.mapping(latents.z_mixed, latents.c)
             ws = torch.cat([ws[:, : latents.cutoff], mixed[:, latents.cutoff :]], dim=1)
+        if (
+            not ws.requires_grad
+        ):  # without mapping layers there is nothing to learn in front of ws, and yet path lengths
+            ws = ws.detach().requires_grad_(torch.is_grad_enabled())
         noise = random_noise_maps(G.synthesis.noise_layers(), latents.noise_generators())
         return G.synthesis(ws, noise=noise, update_emas=update_emas), ws
 
-    def run_discriminator(self, img: torch.Tensor, c: torch.Tensor, nimg: int) -> torch.Tensor:
-        """Logits `[N, 1]` of pictures, reals and fakes blurred alike at the start of training."""
-        sigma = blur_sigma(nimg, self.config.blur_sigma, self.config.blur_kimg)
-        return self.players.D(blur(img, sigma), c)
+    def run_discriminator(self, img: torch.Tensor, c: torch.Tensor, micro: MicroBatch, what: str) -> torch.Tensor:
+        """Logits `[N, 1]` of pictures; reals and fakes are blurred alike at the start, and augmented alike.
+
+        `what` tells the draws for reals and fakes of one phase apart.
+        """
+        img = blur(img, blur_sigma(micro.nimg, self.config.blur_sigma, self.config.blur_kimg))
+        if self.augment.names and self.players.augment.is_on:
+            latents = micro.latents
+            purpose = f"augment/{latents.purpose}/{what}"
+            generators = torch_generators_for(latents.seed, purpose, latents.first, len(img), img.device)
+            img = self.augment(img, self.players.augment.p, RandomDraws(generators))
+        return self.players.D(img, c)
 
     def report_reals(self, logits: torch.Tensor) -> None:
         self.stats.report("Loss/scores/real", logits)
         self.stats.report("Loss/signs/real", logits.sign())  # r_t of the ADA paper
+        self.players.augment.observe(logits)
 
 
 def run_phase(phase: Phase, micro_batches: list[MicroBatch]) -> None:

@@ -37,6 +37,7 @@ class TickReport:
         lod = lod_of(training.players.G)
         numbers["Progress/kimg"] = single(progress.nimg / 1000)
         numbers["Progress/lod"] = single(lod)
+        numbers["Progress/augment"] = single(training.players.augment.p)
         numbers["Timing/sec_per_kimg"] = single(sec_per_kimg)
         numbers["Timing/total_sec"] = single(progress.seconds)
         numbers["Resources/peak_mem_gb"] = single(peak_memory_gb(training.device))
@@ -51,6 +52,7 @@ class TickReport:
             *([f"gp {mean_of(numbers, 'Loss/gradient_penalty'):7.4f}"] if config.loss == "wgan-gp" else []),
             *([f"pl {mean_of(numbers, 'Loss/pl_penalty'):7.4f}"] if config.pl_weight > 0 else []),
             f"r_t {mean_of(numbers, 'Loss/signs/real'):5.2f}",
+            *([f"p {training.players.augment.p:5.3f}"] if config.aug != "none" else []),
             f"{sec_per_kimg:7.2f} s/kimg",
             f"{left} left",
         ]

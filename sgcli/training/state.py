@@ -38,7 +38,7 @@ def save_state(path: str | os.PathLike, players: Players, progress: Progress) ->
         names = [key for key, _ in network.named_parameters()]
         for index, slots in optimizer.state_dict()["state"].items():
             tensors |= {f"{name}/{names[index]}/{slot}": tensor for slot, tensor in slots.items()}
-    save_tensors(path, tensors, {"kind": KIND, "progress": vars(progress)})
+    save_tensors(path, tensors, {"kind": KIND, "progress": vars(progress), "augment": players.augment.state()})
 
 
 def load_state(path: str | os.PathLike, players: Players) -> Progress:
@@ -51,6 +51,7 @@ def load_state(path: str | os.PathLike, players: Players) -> Progress:
         for name, (optimizer, network) in _optimizers(players).items():
             _load_optimizer(optimizer, [key for key, _ in network.named_parameters()], _under(tensors, name))
         players.pl_mean = tensors["pl_mean"].to(players.pl_mean.device)
+        players.augment.load_state(header["augment"])
         return Progress(**header["progress"])
     except (KeyError, RuntimeError, TypeError) as error:
         raise FormatError(f"{path}: does not fit the run's networks ({str(error)[:200]})") from error

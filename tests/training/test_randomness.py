@@ -69,6 +69,6 @@ def test_read_ahead_changes_nothing(faces):
         images, labels = jumping.at(start)
         assert torch.equal(images, expected[start])
         assert labels.shape == (8, 0)
-    assert -1 <= images.min() and images.max() <= 1 and images.dtype == torch.float32
+    assert images.min() >= -1 and images.max() <= 1 and images.dtype == torch.float32
     forwards.close()
     jumping.close()

@@ -29,6 +29,8 @@ def to_array(record: Record) -> np.ndarray:
 
     Raises PickleError for arrays of anything but numbers, and for those that do not fit their bytes.
     """
+    shape: Any
+    order: Any
     if record.name in _SCALAR:
         dtype, data = record.args
         shape, order = (), "C"

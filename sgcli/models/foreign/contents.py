@@ -37,7 +37,6 @@ class Contents:
     license_note: str
     facts: dict[str, Any] = field(default_factory=dict)  # kimg, augment_p, data: as in the header of a model file
     left_out: list[str] = field(default_factory=list)  # what the file holds besides, in words
-    # fmt: skip
 
 
 def make_network(class_name: str, arguments: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Network:

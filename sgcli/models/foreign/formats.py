@@ -68,18 +68,21 @@ class ForeignModel(Model):
         """The header with the SHA-256 of the file that it was read from; an archive of ours keeps its own source."""
         return {**self.header, "source": {"sha256": sha256_of_file(self.path), **self.header["source"]}}
 
+    def all_tensors(self) -> dict[str, torch.Tensor]:
+        """Every tensor by name with prefix, as in a model file."""
+        networks = self.contents.networks.items()
+        return {f"{prefix}/{name}": value for prefix, network in networks for name, value in network.tensors.items()}
+
     def sizes(self) -> dict[str, int]:
-        return {
-            f"{prefix}/{name}": tensor.numel()
-            for prefix, network in self.contents.networks.items()
-            for name, tensor in network.tensors.items()
-        }  # fmt: skip
+        return {name: tensor.numel() for name, tensor in self.all_tensors().items()}
 
 
 def is_foreign(path: str | os.PathLike) -> bool:
     """Whether a file begins as a pickle or a zip does."""
     with explain_os_error(path), open(path, "rb") as file:
-        return file.read(2).startswith((PICKLE_START, ZIP_START))
+        start = file.read(9)
+    is_safetensors = start[8:] == b"{"  # behind the header's length, whose first bytes may look like anything
+    return start.startswith((PICKLE_START, ZIP_START)) and not is_safetensors
 
 
 def open_foreign(path: str | os.PathLike) -> ForeignModel:

@@ -1,7 +1,7 @@
 """The pickles of StyleGAN2-ADA and StyleGAN3 in PyTorch, and of their forks (spec stylegan2-ada §3, stylegan3 §9).
 
-A file is a dict of pickled modules: G, D, G_ema, augment_pipe. Each module is one call with the source text of its class,
-which is ignored, and with its attributes, which say everything: the class's name, the arguments, the tensors.
+A file is a dict of pickled modules: G, D, G_ema, augment_pipe. Each module is one call with the source text of its
+class, which is ignored, and with its attributes, which say everything: the class's name, the arguments, the tensors.
 """
 
 from __future__ import annotations
@@ -97,9 +97,8 @@ def read_module(record: Record) -> ModuleData:
         for name, value in {**state.get("_parameters", {}), **state.get("_buffers", {})}.items():
             if value is not None:
                 data.tensors[f"{prefix}{name}"] = torch_files.to_tensor(value)
-        pending += [
-            (f"{prefix}{name}", child) for name, child in state.get("_modules", {}).items() if child is not None
-        ]
+        children = state.get("_modules", {}).items()
+        pending += [(f"{prefix}{name}", child) for name, child in children if child is not None]
     return data
 
 

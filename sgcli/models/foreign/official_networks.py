@@ -1,4 +1,4 @@
-"""Networks of the official PyTorch code bases, from their modules' attributes and tensors to constructor arguments here.
+"""Networks of the official PyTorch code bases: from their modules' attributes and tensors to constructor arguments.
 
 What the tensors' shapes tell is taken from there; what they cannot tell, from the attributes; where those are missing,
 from the arguments of the constructor; and last from the defaults of the code base that wrote the file.
@@ -126,14 +126,8 @@ def stylegan3_generator(module: ModuleData) -> Network:
     for name, value in SG3_FIXED.items():
         if not math.isclose(found := given.get(name, value), value):
             raise PickleError(f"holds a StyleGAN3 with {name} {found:g}; sg has {value:g}")
-    layers = sorted(
-        (
-            name.removeprefix("synthesis.")
-            for name in module.attributes
-            if re.fullmatch(r"synthesis\.L\d+_\d+_\d+", name)
-        ),
-        key=lambda name: int(name[1:].partition("_")[0]),
-    )
+    found = [match[1] for name in module.attributes if (match := re.fullmatch(r"synthesis\.(L\d+_\d+_\d+)", name))]
+    layers = sorted(found, key=lambda name: int(name[1:].partition("_")[0]))
     first = f"synthesis.{layers[0]}"
 
     def synthesis(name: str, default: Any) -> Any:

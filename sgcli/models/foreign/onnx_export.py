@@ -1,8 +1,8 @@
 """Generators as ONNX graphs, for runtimes without PyTorch.
 
-One graph: `z [N, z_dim]` (and `c [N, c_dim]`) and `truncation_psi []` to `ws [N, num_ws, w_dim]` and `img [N, K, R, R]`,
-N free, noise fixed to the model's own maps. `ws` stands between its two halves, so `onnx.utils.extract_model` takes the
-mapping or the synthesis out of it.
+One graph: `z [N, z_dim]` (and `c [N, c_dim]`) and `truncation_psi []` to `ws [N, num_ws, w_dim]` and `img
+[N, K, R, R]`, N free, noise fixed to the model's own maps. `ws` stands between its two halves, so
+`onnx.utils.extract_model` takes the mapping or the synthesis out of it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from sgcli.files import atomic_path
 from sgcli.models.base import Generator
 from sgcli.models.checkpoint import Model
 from sgcli.models.growing import Growing
-from sgcli.models.layers import truncate
 from sgcli.ops import native
 
 OPSET = 18
@@ -37,7 +36,7 @@ class _Graph(nn.Module):
     def forward(
         self, z: torch.Tensor, truncation_psi: torch.Tensor, c: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        ws = truncate(self.G.mapping(z, c), self.G.mapping.w_avg, truncation_psi)
+        ws = self.G.mapping.w_avg.lerp(self.G.mapping(z, c), truncation_psi)
         return ws, self.G.synthesis(ws, noise="const")
 
 

@@ -1,9 +1,9 @@
 """Pickles read as data.
 
-A pickle is a program for a small stack machine, and Python's own machine lets it call whatever can be imported. This one
-makes numbers, strings, lists, dicts and sets, and notes everything else down as a `Record`: a name and what was handed to
-it. Only listed names may occur, and even those are never imported or called. What the records mean (an array, a tensor,
-a network) is decided afterwards by code that knows the format (`models.foreign.tensors` and its neighbours).
+A pickle is a program for a small stack machine, and Python's own machine lets it call whatever can be imported. This
+one makes numbers, strings, lists, dicts and sets, and notes everything else down as a `Record`: a name and what was
+handed to it. Only listed names may occur, and even those are never imported or called. What the records mean (an array,
+a tensor, a network) is decided afterwards, by code that knows the format (`models.foreign.official` and the like).
 
 Time and memory are bounded by the size of the file: a value takes up its own bytes there, and copies are counted.
 """
@@ -96,6 +96,9 @@ class _Machine:
     def pop_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.below.pop()
         return items
+
+    def drop_mark(self, _: None) -> None:
+        self.pop_mark()
 
     def pop(self, _: None) -> None:
         self.stack.pop()
@@ -227,30 +230,14 @@ _CONTAINERS: Mapping[str, Callable[..., Any]] = {
     "builtins.set": _make_set,
     "__builtin__.set": _make_set,
     "_codecs.encode": _encode,
+    "__builtin__.bytes": lambda: b"",  # protocol 2's empty bytes; with arguments it would make any number of them
 }
 
-_VALUES = [
-    "INT",
-    "BININT",
-    "BININT1",
-    "BININT2",
-    "LONG",
-    "LONG1",
-    "LONG4",
-    "FLOAT",
-    "BINFLOAT",
-    "STRING",
-    "BINSTRING",
-    "SHORT_BINSTRING",
-    "BINBYTES",
-    "SHORT_BINBYTES",
-    "BINBYTES8",
-    "BYTEARRAY8",
-    "UNICODE",
-    "BINUNICODE",
-    "SHORT_BINUNICODE",
-    "BINUNICODE8",
-]
+_VALUES = {
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
+    "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
+    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
+}  # fmt: skip
 
 
 def _check_protocol(machine: _Machine, protocol: int) -> None:
@@ -269,7 +256,7 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "NEWFALSE": lambda machine, _: machine.push(False),
     "MARK": _Machine.mark,
     "POP": _Machine.pop,
-    "POP_MARK": lambda machine, _: machine.pop_mark() and None,
+    "POP_MARK": _Machine.drop_mark,
     "DUP": lambda machine, _: machine.push(machine.stack[-1]),
     "MEMOIZE": _Machine.remember,
     "PUT": _Machine.remember,

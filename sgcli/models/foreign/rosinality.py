@@ -1,7 +1,7 @@
 """The `.pt` files of rosinality's stylegan2-pytorch, read and written (spec stylegan2-ada §3.5).
 
-A file is a dict: `g_ema` (a state), often `latent_avg`, `d` and `g`, and after training the optimisers and arguments. One
-table of names serves both directions; values are the same up to dimensions of size 1.
+A file is a dict: `g_ema` (a state), often `latent_avg`, `d` and `g`, and after training the optimisers and arguments.
+One table of names serves both directions; values are the same up to dimensions of size 1.
 """
 
 from __future__ import annotations
@@ -123,9 +123,10 @@ def generator(theirs: Mapping[str, torch.Tensor], w_avg: torch.Tensor | None) ->
     resolution = 4 << count_layers(theirs, "to_rgbs.{}.bias")
     state = rename(theirs, generator_names(resolution, layers))
     widths = block_widths(state, r"synthesis\.b(\d+)\.conv1\.bias")
+    w_dim = len(state["mapping.fc0.weight"])
     arguments = {
         "z_dim": state["mapping.fc0.weight"].shape[1],
-        "w_dim": len(state["mapping.fc0.weight"]),
+        "w_dim": w_dim,
         "mapping_layers": layers,
         "img_resolution": resolution,
         "img_channels": len(state["synthesis.b4.torgb.bias"]),
@@ -133,7 +134,7 @@ def generator(theirs: Mapping[str, torch.Tensor], w_avg: torch.Tensor | None) ->
         "conv_clamp": None,
         **infer_channels(widths),
     }
-    state["mapping.w_avg"] = torch.zeros(arguments["w_dim"]) if w_avg is None else w_avg.flatten()
+    state["mapping.w_avg"] = torch.zeros(w_dim) if w_avg is None else w_avg.flatten()
     network = make_network("stylegan2-g", arguments, state)
     if w_avg is None:
         network.tensors["mapping.w_avg"] = mean_of_w(network)

@@ -1,8 +1,9 @@
-"""The TensorFlow pickles of ProGAN, StyleGAN, StyleGAN2 and StyleGAN2-ADA (spec progan-stylegan1 §7, stylegan2-ada §3.4).
+"""The TensorFlow pickles of ProGAN, StyleGAN, StyleGAN2 and StyleGAN2-ADA (spec progan-stylegan1 §7, stylegan2-ada
+§3.4).
 
-A file is a tuple (G, D, Gs) of networks, Gs the moving average; each is a name, the arguments that differ from defaults,
-and a list of named arrays. Generators since StyleGAN have theirs in two components, mapping and synthesis. The source
-text of the functions that built the networks is in the file too, and ignored.
+A file is a tuple (G, D, Gs) of networks, Gs the moving average; each is a name, the arguments that differ from
+defaults, and a list of named arrays. Generators since StyleGAN have theirs in two components, mapping and synthesis.
+The source text of the functions that built the networks is in the file too, and ignored.
 """
 
 from __future__ import annotations

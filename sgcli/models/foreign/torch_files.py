@@ -140,7 +140,7 @@ def is_torch_zip(archive: zipfile.ZipFile) -> bool:
 
 
 def read_zip(archive: zipfile.ZipFile, allowed: Iterable[str]) -> Any:
-    """Read the zip form. See `pickles.read_pickle` for `allowed`. Storages are read on demand, from the open archive."""
+    """Read the zip form; storages on demand, from the open archive. See `pickles.read_pickle` for `allowed`."""
     pickle_name = next(name for name in archive.namelist() if name.endswith("/data.pkl"))
     root = pickle_name.removesuffix("data.pkl")
     if f"{root}byteorder" in archive.namelist():
