@@ -5,8 +5,7 @@ from __future__ import annotations
 import typer
 
 from sgcli import __version__
-from sgcli.commands import data, metrics
-from sgcli.commands.arch import arch
+from sgcli.commands import arch, data, inspect, metrics
 from sgcli.commands.bench import bench
 from sgcli.commands.demo import demo
 from sgcli.commands.doctor import doctor
@@ -46,9 +45,10 @@ app.command()(generate)
 app.command()(sample)
 app.add_typer(data.app, name="data")
 app.add_typer(metrics.app, name="metrics")
+app.add_typer(inspect.app, name="inspect")
 app.command("import")(import_)
 app.command()(export)
 app.command()(info)
-app.command()(arch)
+app.add_typer(arch.app, name="arch")
 app.command()(doctor)
 app.command()(bench)

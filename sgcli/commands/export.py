@@ -10,7 +10,8 @@ import typer
 from sgcli.commands import options
 from sgcli.errors import UsageError
 
-SUFFIXES = {"rosinality": ".pt", "onnx": ".onnx", "npz": ".npz"}
+FORMATS = ("rosinality", "onnx", "onnx-synthesis", "npz")
+FORMAT_OF = {".pt": "rosinality", ".onnx": "onnx", ".npz": "npz"}
 
 
 def export(
@@ -18,7 +19,7 @@ def export(
     model: options.ModelFile = None,
     file_format: Annotated[
         str | None,
-        typer.Option("--format", metavar="|".join(SUFFIXES), help="Default: what FILE's ending says (.pt .onnx .npz)."),
+        typer.Option("--format", metavar="|".join(FORMATS), help="Default: by FILE's ending, .pt, .onnx or .npz."),
     ] = None,
     quiet: options.Quiet = False,
 ) -> None:
@@ -30,11 +31,10 @@ def export(
 
     sg export -m model.safetensors --format npz -o model.npz
     """
-    by_suffix = {suffix: name for name, suffix in SUFFIXES.items()}
-    file_format = file_format or by_suffix.get(output.suffix)
-    if file_format not in SUFFIXES:
+    file_format = file_format or FORMAT_OF.get(output.suffix)
+    if file_format not in FORMATS:
         given = f"--format {file_format}: " if file_format else f"-o {output}: the ending tells no format; "
-        raise UsageError(f"{given}one of {', '.join(SUFFIXES)}", "--format npz")
+        raise UsageError(f"{given}one of {', '.join(FORMATS)}", "--format npz")
 
     from sgcli.models.checkpoint import find_model
     from sgcli.models.foreign.npz import write_npz
@@ -42,6 +42,10 @@ def export(
     from sgcli.models.foreign.rosinality import write_rosinality
     from sgcli.progress import notice
 
-    write = {"rosinality": write_rosinality, "onnx": write_onnx, "npz": write_npz}[file_format]
-    for what in write(find_model(model), output):
+    opened = find_model(model)
+    if file_format in ("onnx", "onnx-synthesis"):
+        left_out = write_onnx(opened, output, synthesis_only=file_format == "onnx-synthesis")
+    else:
+        left_out = {"rosinality": write_rosinality, "npz": write_npz}[file_format](opened, output)
+    for what in left_out:
         notice(f"{output}: left out: {what}")

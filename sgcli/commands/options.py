@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -91,6 +92,18 @@ def parse_integers(text: str, option: str) -> list[int]:
             )
         values.extend(range(start, end + 1))
     return values
+
+
+def parse_range(text: str, option: str) -> tuple[float, float]:
+    """'-3..3' -> (-3.0, 3.0). Raises UsageError that names `option`."""
+    start, dots, end = text.partition("..")
+    try:
+        ends = float(start), float(end)
+    except ValueError:
+        ends = math.nan, math.nan
+    if not dots or not all(map(math.isfinite, ends)):
+        raise UsageError(f"{option} {text}: two numbers with .. between them", f"{option} -3..3")
+    return ends
 
 
 def parse_seeds(text: str) -> list[int]:

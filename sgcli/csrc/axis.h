@@ -4,7 +4,7 @@
 //   input   0 .. in      pixels of the input
 //   fine    0 .. fine()  samples after zero insertion, padding and the upsampling filter; activations work here
 //   output  0 .. out     pixels of the output
-// Fine sample X reads the input pixels around (X - pad) / up; output j reads fine samples j·down .. j·down + down_taps - 1.
+// Fine sample X reads the input pixels around (X - pad) / up; output j reads down_taps fine samples from j·down on.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,9 @@ struct Axis {
   int64_t fine() const { return (out - 1) * down + down_taps; }  // all that reach an output
 
   // The part of the axis that outputs first .. last-1 come from, renumbered from zero.
-  Axis cut(int64_t first, int64_t last) const { return {in, last - first, up, down, pad - first * down, up_taps, down_taps}; }
+  Axis cut(int64_t first, int64_t last) const {
+    return {in, last - first, up, down, pad - first * down, up_taps, down_taps};
+  }
 };
 
 inline Axis make_axis(int64_t in, int64_t up, int64_t down, int64_t pad_before, int64_t pad_after, int up_taps,

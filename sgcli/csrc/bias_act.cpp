@@ -31,7 +31,8 @@ template <class T>
 std::vector<T> repeat(const std::optional<Tensor>& b, const Runs& runs) {
   std::vector<T> bias = b ? read_vector<T>(*b, runs.channels) : std::vector<T>(runs.channels);
   if (runs.inner == 1) {
-    const int64_t whole = runs.channels % kLanes == 0 ? 512 / runs.channels : kLanes;  // so that a stretch is whole blocks
+    // A multiple of 16 elements where it can be, and not so few that starting a stretch costs more than its work.
+    const int64_t whole = runs.channels % kLanes == 0 ? 512 / runs.channels : kLanes;
     bias.resize(std::max<int64_t>(1, whole) * runs.channels);
     for (size_t i = runs.channels; i < bias.size(); i++) bias[i] = bias[i - runs.channels];
   }
@@ -117,7 +118,8 @@ std::tuple<Tensor, Tensor> backward(const Tensor& v, const std::optional<Tensor>
         for (int64_t i = 0; i < piece.size; i += kLanes) {
           const int count = lanes_left(piece.size, i);
           const int64_t at = piece.start + i;
-          const auto d = (load<T>(from + at, count) + biases.at(i, count)) * shape.derivative(load<T>(result + at, count));
+          const auto factor = shape.derivative(load<T>(result + at, count));
+          const auto d = (load<T>(from + at, count) + biases.at(i, count)) * factor;
           store(to + at, d, count);
           Block<T>& slot = partial[biases.step * i / kLanes];
           slot = slot + (count == kLanes ? d : load<T>(reinterpret_cast<const T*>(&d), count));
@@ -156,8 +158,9 @@ Tensor bias_act(const Tensor& x_any, const std::optional<Tensor>& b, int64_t dim
   }
 }
 
-std::tuple<Tensor, Tensor> bias_act_grad(const Tensor& v_any, const std::optional<Tensor>& b, const Tensor& y, int64_t dim,
-                                         double slope, double gain, std::optional<double> clamp, bool sum) {
+std::tuple<Tensor, Tensor> bias_act_grad(const Tensor& v_any, const std::optional<Tensor>& b, const Tensor& y,
+                                         int64_t dim, double slope, double gain, std::optional<double> clamp,
+                                         bool sum) {
   const Tensor v = like(v_any, y);
   const Runs runs = make_runs(y, dim);
   switch (y.scalar_type()) {

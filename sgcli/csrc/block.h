@@ -227,6 +227,13 @@ inline void stream(S* to, const Block<T>& block) {
   }
 }
 
+// Make streamed blocks visible to other threads.
+inline void finish_streams() {
+#if defined(__AVX__)
+  _mm_sfence();
+#endif
+}
+
 template <class Part, int kSize, bool kHigh>
 inline Part interleave(Part a, Part b) {
   // Lanes a0 b0 a1 b1 ... of the lower or the upper halves.

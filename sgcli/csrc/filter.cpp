@@ -24,10 +24,11 @@ std::vector<double> read_taps(const Tensor& f) {
 // Take f = y xᵀ apart through its largest tap, if that is what f is.
 void separate(Filter& filter, double tolerance) {
   const auto& f = filter.full;
-  const auto largest = std::max_element(f.begin(), f.end(), [](double a, double b) { return std::abs(a) < std::abs(b); });
-  const double pivot = *largest;
+  const auto smaller = [](double a, double b) { return std::abs(a) < std::abs(b); };
+  const int largest = static_cast<int>(std::max_element(f.begin(), f.end(), smaller) - f.begin());
+  const double pivot = f[largest];
   if (pivot == 0) return;
-  const int row = static_cast<int>(largest - f.begin()) / filter.w, column = static_cast<int>(largest - f.begin()) % filter.w;
+  const int row = largest / filter.w, column = largest % filter.w;
   for (int i = 0; i < filter.h; i++) {
     for (int j = 0; j < filter.w; j++) {
       const double product = f[i * filter.w + column] * f[row * filter.w + j] / pivot;
@@ -55,7 +56,8 @@ Filter make_filter(const std::optional<Tensor>& f, bool flip, double gain, doubl
   Filter filter;
   if (f) {
     STD_TORCH_CHECK(f->dim() == 1 || f->dim() == 2, "f: a filter is 1-D or 2-D");
-    STD_TORCH_CHECK(f->is_contiguous() && f->is_cpu() && f->numel() > 0, "f: a filter is contiguous, not empty, on the CPU");
+    STD_TORCH_CHECK(f->is_contiguous() && f->is_cpu() && f->numel() > 0,
+                    "f: wanted on the CPU, contiguous and not empty");
     filter.h = static_cast<int>(f->size(0));
     filter.w = static_cast<int>(f->size(f->dim() - 1));
     STD_TORCH_CHECK(filter.h <= kMaxTaps && filter.w <= kMaxTaps, "f: a filter has at most ", kMaxTaps, " taps");

@@ -21,8 +21,8 @@ struct Filter {
   bool identity() const { return separable && h == 1 && w == 1 && y[0] * x[0] == 1; }
 };
 
-// f: [taps] (separable), [h, w] or absent. The taps are reversed unless `flip`, since operators convolve by default, and
-// scaled by `gain` in total. A 2-D filter of rank one, up to `tolerance` of its largest tap, is taken apart.
+// f: [taps] (separable), [h, w] or absent. The taps are reversed unless `flip`, since operators convolve by default,
+// and scaled by `gain` in total. A 2-D filter of rank one, up to `tolerance` of its largest tap, is taken apart.
 Filter make_filter(const std::optional<torch::stable::Tensor>& f, bool flip, double gain, double tolerance);
 
 }  // namespace sg

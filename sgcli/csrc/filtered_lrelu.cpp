@@ -73,17 +73,17 @@ std::tuple<Tensor, Tensor> filtered_lrelu(const Tensor& x, const OptionalTensor&
                                           bool save) {
   STD_TORCH_CHECK(x.dim() == 4, "x: rank ", x.dim(), " given, [N, C, H, W] wanted");
   const bool wide = x.scalar_type() == ScalarType::Double;
-  return (wide ? forward<double> : forward<float>)(dense(x), fu, fd, b, up, down, padding, gain, slope, clamp, flip_filter,
-                                                   save);
+  const auto run = wide ? forward<double> : forward<float>;
+  return run(dense(x), fu, fd, b, up, down, padding, gain, slope, clamp, flip_filter, save);
 }
 
 Tensor filtered_lrelu_replay(const Tensor& x, const Tensor& codes, const OptionalTensor& fu, const OptionalTensor& fd,
-                             int64_t up, int64_t down, const Ints& padding, const Ints& offset, double gain, double slope,
-                             bool flip_filter) {
+                             int64_t up, int64_t down, const Ints& padding, const Ints& offset, double gain,
+                             double slope, bool flip_filter) {
   STD_TORCH_CHECK(x.dim() == 4, "x: rank ", x.dim(), " given, [N, C, H, W] wanted");
   const bool wide = x.scalar_type() == ScalarType::Double;
-  return (wide ? replay<double> : replay<float>)(dense(x), codes, fu, fd, up, down, padding, offset, gain, slope,
-                                                 flip_filter);
+  const auto run = wide ? replay<double> : replay<float>;
+  return run(dense(x), codes, fu, fd, up, down, padding, offset, gain, slope, flip_filter);
 }
 
 }  // namespace

@@ -27,7 +27,8 @@ struct Line {
     lanes = static_cast<int>(std::min<int64_t>(kLanes, image.c - c0));
     pitch = image.channels_last ? image.c : 1;
     plane = image.channels_last ? 1 : image.h * image.w;
-    start = static_cast<S*>(image.data) + at.n * image.c * image.h * image.w + c0 * plane + (at.y * image.w + at.x0) * pitch;
+    start = static_cast<S*>(image.data) + at.n * image.c * image.h * image.w;
+    start += c0 * plane + (at.y * image.w + at.x0) * pitch;
   }
 };
 
@@ -129,6 +130,10 @@ bool is_channels_last(const Tensor& x) {
 }
 
 Tensor dense(const Tensor& x) {
+  const auto type = x.scalar_type();
+  STD_TORCH_CHECK(type == ScalarType::Float || type == ScalarType::Double || type == ScalarType::BFloat16 ||
+                      type == ScalarType::Half,
+                  "x: float32, float64, bfloat16 or float16 wanted");
   return x.is_contiguous() || is_channels_last(x) ? x : torch::stable::contiguous(x);
 }
 

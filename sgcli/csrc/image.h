@@ -43,7 +43,8 @@ StoreRow<T> row_storer(const Image& image);
 // True for a 4-D tensor whose channels are innermost. A tensor that is both counts as contiguous.
 bool is_channels_last(const Tensor& x);
 
-// x itself where its memory is dense in one of the two formats, else a contiguous copy.
+// x itself where its memory is dense in one of the two formats, else a contiguous copy. Refuses other than floating
+// point.
 Tensor dense(const Tensor& x);
 
 // v in the memory format of y, whose shape and dtype it must have.

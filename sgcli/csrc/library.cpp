@@ -7,8 +7,8 @@ STABLE_TORCH_LIBRARY(sg, m) {
       "bias_act_grad(Tensor v, Tensor? b, Tensor y, int dim, float slope, float gain, float? clamp, bool sum)"
       " -> (Tensor, Tensor)");
   m.def(
-      "modulated_bias_act(Tensor x, Tensor? b, Tensor? scale, Tensor? noise, Tensor? out_scale, float slope, float gain,"
-      " float? clamp) -> Tensor");
+      "modulated_bias_act(Tensor x, Tensor? b, Tensor? scale, Tensor? noise, Tensor? out_scale, float slope,"
+      " float gain, float? clamp) -> Tensor");
   m.def(
       "modulated_bias_act_grad(Tensor dy, Tensor x, Tensor? b, Tensor? scale, Tensor? noise, Tensor? out_scale,"
       " float slope, float gain, float? clamp) -> (Tensor, Tensor, Tensor)");

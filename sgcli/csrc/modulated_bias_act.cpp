@@ -184,10 +184,10 @@ Tensor modulated_bias_act(const Tensor& x_any, const OptionalTensor& b, const Op
   }
 }
 
-std::tuple<Tensor, Tensor, Tensor> modulated_bias_act_grad(const Tensor& dy_any, const Tensor& x_any, const OptionalTensor& b,
-                                                           const OptionalTensor& scale, const OptionalTensor& noise,
-                                                           const OptionalTensor& out_scale, double slope, double gain,
-                                                           std::optional<double> clamp) {
+std::tuple<Tensor, Tensor, Tensor> modulated_bias_act_grad(const Tensor& dy_any, const Tensor& x_any,
+                                                           const OptionalTensor& b, const OptionalTensor& scale,
+                                                           const OptionalTensor& noise, const OptionalTensor& out_scale,
+                                                           double slope, double gain, std::optional<double> clamp) {
   const Tensor x = dense(x_any), dy = like(dy_any, x);
   const auto run = [&](auto zero) {
     using S = decltype(zero);

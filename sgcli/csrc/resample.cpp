@@ -41,8 +41,8 @@ void fir(Block<T>* out, int64_t out_pitch, const std::vector<const Block<T>*>& r
 }
 
 template <class T, bool kPairs = false>
-void fir(Block<T>* out, int64_t out_pitch, std::vector<const Block<T>*>& rows, const T* weights, int taps, int64_t in_pitch,
-         int64_t n) {
+void fir(Block<T>* out, int64_t out_pitch, std::vector<const Block<T>*>& rows, const T* weights, int taps,
+         int64_t in_pitch, int64_t n) {
   switch (taps) {
     case 1: return fir<T, 1, kPairs>(out, out_pitch, rows, weights, in_pitch, n);
     case 2: return fir<T, 2, kPairs>(out, out_pitch, rows, weights, in_pitch, n);
@@ -85,7 +85,8 @@ struct Weights {
   std::vector<T> down;            // else [tap y][stream][tap x]; only the upper half where the lower mirrors it
   int down_taps;                  // per stream: fine samples j·down + s of stream s
 
-  Weights(const Resampling<T>& r, const Phases& py, const Phases& px) : down_taps((r.down.w + r.x.down - 1) / r.x.down) {
+  Weights(const Resampling<T>& r, const Phases& py, const Phases& px)
+      : down_taps((r.down.w + r.x.down - 1) / r.x.down) {
     if (r.up.separable) {
       for (int p = 0; p < py.count; p++) append(up_y, r.up.y.data(), r.up.h, py.first[p], py.count, py.taps);
       for (int p = 0; p < px.count; p++) append(up_x, r.up.x.data(), r.up.w, px.first[p], px.count, px.taps);
@@ -104,7 +105,8 @@ struct Weights {
       for (int s = 0; s < r.x.down; s++) append(down_x, r.down.x.data(), r.down.w, s, r.x.down, down_taps);
     } else {
       for (int k = 0; k < (r.down.mirrored() ? r.down.h / 2 : r.down.h); k++) {
-        for (int s = 0; s < r.x.down; s++) append(down, r.down.full.data() + k * r.down.w, r.down.w, s, r.x.down, down_taps);
+        const double* taps = r.down.full.data() + k * r.down.w;
+        for (int s = 0; s < r.x.down; s++) append(down, taps, r.down.w, s, r.x.down, down_taps);
       }
     }
   }
@@ -132,7 +134,7 @@ template <class T>
 class Worker {
  public:
   explicit Worker(const Resampling<T>& r)
-      : r_(r), py_(r.y), px_(r.x), x_(r.x), weights_(r, py_, px_), load_(row_loader<T>(r.in)), store_(row_storer<T>(r.out)) {}
+      : r_(r), py_(r.y), px_(r.x), weights_(r, py_, px_), load_(row_loader<T>(r.in)), store_(row_storer<T>(r.out)) {}
 
   void run(const Tile& tile) {
     tile_ = tile;
@@ -159,8 +161,8 @@ class Worker {
   const Resampling<T>& r_;
   const Phases py_;
   Phases px_;  // of the tile, as x_
-  Axis x_;
-  Tile tile_;
+  Axis x_{};
+  Tile tile_{};
   const Weights<T> weights_;
   const LoadRow<T> load_;
   const StoreRow<T> store_;
@@ -171,9 +173,14 @@ class Worker {
   Block<T>* mixed_ = nullptr;   // input rows after the vertical upsampling filter
   Block<T>* result_ = nullptr;  // an output row
   Ring<T> input_{}, fine_{}, narrow_{};
+  struct {
+    int64_t first, last;
+  } span_{};            // columns of an input row that fine samples read, zeros included
   int64_t loaded_ = 0;  // rows are asked for in order; those below this one were in the ring already
 
-  void write(int64_t y, const Block<T>* row) { store_(r_.out, {tile_.n, tile_.block, tile_.count, y, tile_.x0, tile_.x1}, row); }
+  void write(int64_t y, const Block<T>* row) {
+    store_(r_.out, {tile_.n, tile_.block, tile_.count, y, tile_.x0, tile_.x1}, row);
+  }
 
   void reserve() {
     const Axis &x = x_, &y = r_.y;
@@ -205,8 +212,6 @@ class Worker {
     result_ = take(out_width);
     span_ = {lowest, highest + 1};
   }
-
-  struct { int64_t first, last; } span_;  // columns of an input row that fine samples read, zeros included
 
   const Block<T>* input_row(int64_t y) {
     if (y < 0 || y >= r_.in.h) return zeros_;
@@ -343,7 +348,8 @@ void resample(const Resampling<T>& r) {
   const int64_t tiles = r.out.n * groups * columns;
   const int64_t strips = std::clamp<int64_t>(4 * threads / tiles, 1, std::max<int64_t>(1, r.y.out / kShortest));
   const int64_t work = r.y.fine() * r.x.fine() * group / (strips * columns);  // blocks of fine samples in a tile
-  torch::stable::parallel_for(0, tiles * strips, std::max<int64_t>(1, 2048 / (work + 1)), [&](int64_t begin, int64_t end) {
+  const int64_t at_least = std::max<int64_t>(1, 2048 / (work + 1));
+  torch::stable::parallel_for(0, tiles * strips, at_least, [&](int64_t begin, int64_t end) {
     Worker<T> worker(r);
     for (int64_t job = begin; job < end; job++) {
       const int64_t block = job % groups * group, column = job / groups % columns;
@@ -352,6 +358,7 @@ void resample(const Resampling<T>& r) {
       const int64_t y0 = strip * r.y.out / strips, y1 = (strip + 1) * r.y.out / strips;
       if (x0 < x1) worker.run({n, block, std::min(group, blocks - block), y0, y1, x0, x1});
     }
+    finish_streams();
   });
 }
 

@@ -9,8 +9,8 @@
 
 namespace sg {
 
-// What the activation did to each fine sample, for its derivative: [n, blocks, h, w] of 32 bits. Of the 16 channels of a
-// block, the low half tells which were below zero, the high half which were clamped.
+// What the activation did to each fine sample, for its derivative: [n, blocks, h, w] of 32 bits. Of the 16 channels of
+// a block, the low half tells which were below zero, the high half which were clamped.
 struct Codes {
   uint32_t* data = nullptr;
   int64_t h = 0, w = 0;

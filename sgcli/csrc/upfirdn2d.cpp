@@ -7,10 +7,10 @@ namespace sg {
 namespace {
 
 template <class T>
-Tensor run(const Tensor& x, const std::optional<Tensor>& f, const std::vector<int64_t>& up, const std::vector<int64_t>& down,
-           const std::vector<int64_t>& padding, bool flip_filter, double gain) {
+Tensor run(const Tensor& x, const std::optional<Tensor>& f, const std::vector<int64_t>& up,
+           const std::vector<int64_t>& down, const std::vector<int64_t>& padding, bool flip_filter, double gain) {
   Resampling<T> r;
-  // A filter may be applied on either side of the fine grid: where pixels are only dropped, dropping goes along with it.
+  // The filter may act on either side of the fine grid; the down side computes only the pixels that are kept.
   const bool after = up[0] == 1 && up[1] == 1;
   (after ? r.down : r.up) = make_filter(f, flip_filter, gain, 4 * std::numeric_limits<T>::epsilon());
   r.y = make_axis(x.size(2), up[1], down[1], padding[2], padding[3], r.up.h, r.down.h);
@@ -29,7 +29,8 @@ Tensor run(const Tensor& x, const std::optional<Tensor>& f, const std::vector<in
 Tensor upfirdn2d(const Tensor& x, const std::optional<Tensor>& f, const std::vector<int64_t>& up,
                  const std::vector<int64_t>& down, const std::vector<int64_t>& padding, bool flip_filter, double gain) {
   STD_TORCH_CHECK(x.dim() == 4, "x: rank ", x.dim(), " given, [N, C, H, W] wanted");
-  STD_TORCH_CHECK(up.size() == 2 && down.size() == 2 && padding.size() == 4, "up, down: (x, y); padding: (x0, x1, y0, y1)");
+  STD_TORCH_CHECK(up.size() == 2 && down.size() == 2, "up, down: (x, y) wanted");
+  STD_TORCH_CHECK(padding.size() == 4, "padding: (x0, x1, y0, y1) wanted");
   const bool wide = x.scalar_type() == ScalarType::Double;
   return (wide ? run<double> : run<float>)(dense(x), f, up, down, padding, flip_filter, gain);
 }

@@ -79,7 +79,7 @@ class SynthesisLayer(nn.Module):
         input_gain = self.magnitude_ema.rsqrt()
         fan_in = self.weight[0].numel()
         if self.design.is_torgb:
-            out_scale = input_gain.expand(len(w), len(self.weight))
+            out_scale = input_gain.expand(w.shape[0], self.weight.shape[0])
             return self.weight, styles / math.sqrt(fan_in), out_scale
         weight = self.weight * (self.weight.square().mean(dim=[1, 2, 3], keepdim=True) * fan_in).rsqrt()
         styles = styles * styles.square().mean(dim=1, keepdim=True).rsqrt()
@@ -94,7 +94,7 @@ class SynthesisLayer(nn.Module):
 
 def modulated_conv(
     x: torch.Tensor, weight: torch.Tensor, in_scale: torch.Tensor, out_scale: torch.Tensor
-) -> torch.Tensor:  # fmt: skip
+) -> torch.Tensor:
     """Convolve x `[N, I, H, W]`, scaled by `[N, I]`, with `[O, I, K, K]`, and scale by `[N, O]`.
 
     Returns `[N, O, H + K - 1, W + K - 1]` in x's dtype: it grows, and the margin pays for it.

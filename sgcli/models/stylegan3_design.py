@@ -136,9 +136,7 @@ def flexible_schedule(
     return _signals(resolution, rates, cutoffs, stopbands, margin, channels)
 
 
-def octave_schedule(
-    resolution: int, num_critical: int, margin: int, channels: tuple[int, int, int]
-) -> list[Signal]:  # fmt: skip
+def octave_schedule(resolution: int, num_critical: int, margin: int, channels: tuple[int, int, int]) -> list[Signal]:
     """StyleGAN2's staircase, two layers per sampling rate 4, 8, … R, for configurations D to H (spec §5, inferred).
 
     The last `num_critical` layers are sampled critically, f_c = s/2, with a transition band that reaches √2 s/2; the
@@ -162,7 +160,15 @@ def next_power_of_two(value: float) -> int:
     return 2 ** math.ceil(math.log2(value) - 1e-9)
 
 
-def _signals(resolution, rates, cutoffs, stopbands, margin, channels) -> list[Signal]:
+def _signals(
+    resolution: int,
+    rates: Sequence[int],
+    cutoffs: Sequence[float],
+    stopbands: Sequence[float],
+    margin: int,
+    channels: tuple[int, int, int],
+) -> list[Signal]:
+    """Sizes (the last two without margin) and channels of a schedule. Raises ValueError where no channel is left."""
     channel_base, channel_max, img_channels = channels
     signals = []
     for i, (rate, cutoff, stopband) in enumerate(zip(rates, cutoffs, stopbands, strict=True)):
@@ -178,9 +184,7 @@ def _signals(resolution, rates, cutoffs, stopbands, margin, channels) -> list[Si
 # ----- filters
 
 
-def low_pass_filter(
-    taps: int, cutoff: float, width: float, rate: float, radial: bool = False
-) -> torch.Tensor | None:  # fmt: skip
+def low_pass_filter(taps: int, cutoff: float, width: float, rate: float, radial: bool = False) -> torch.Tensor | None:
     """Kaiser-windowed sinc `[taps]`, or jinc `[taps, taps]` where radial, with sum 1, fp32 (spec §3.3).
 
     cutoff, width  middle and full width of the transition band, in the units of `rate`.
@@ -191,10 +195,10 @@ def low_pass_filter(
     positions = (np.arange(taps) - (taps - 1) / 2) / rate
     window = np.kaiser(taps, kaiser_beta(kaiser_attenuation(taps, width / (rate / 2))))
     if radial:
-        # An even number of taps has no tap in the centre, so that r > 0.
-        r = np.hypot(positions[:, None], positions[None, :])
-        bessel = torch.special.bessel_j1(torch.tensor(2 * np.pi * cutoff * r, device="cpu")).numpy()
-        f = bessel / (np.pi * r) * np.outer(window, window)
+        from scipy.special import j1
+
+        r = np.hypot(positions[:, None], positions[None, :])  # > 0: an even number of taps has none in the centre
+        f = j1(2 * np.pi * cutoff * r) / (np.pi * r) * np.outer(window, window)
     else:
         f = np.sinc(2 * cutoff * positions) * window
     return torch.tensor(f / f.sum(), dtype=torch.float32)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import contextlib
 import ctypes
 import functools
 import os

@@ -18,7 +18,7 @@ def draw(model_file, *options):
 
 @pytest.mark.parametrize("mode", ["const", "random"])
 def test_layers_add_up(mode, model_file):
-    """Noise in no layer is no noise, in all layers it is the default; fine and coarse layers are the two parts of it."""
+    """Noise in no layer is no noise, in all layers it is the default; fine and coarse layers are its two parts."""
     everywhere, nowhere = draw(model_file, "--noise", mode), draw(model_file, "--noise", "none")
     np.testing.assert_array_equal(draw(model_file, "--noise", mode, "--noise-layers", "0-4"), everywhere)
     np.testing.assert_allclose(draw(model_file, "--noise", mode, "--noise-strength", 0), nowhere, atol=1e-6)

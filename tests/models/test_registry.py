@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -17,8 +19,9 @@ def test_stylegan2_stays_what_it_is():
     preset = resolve("sg2-f")
     sizes = {"channel_base": 32768, "channel_max": 512, "num_fp16_res": 4, "conv_clamp": 256}
     latents = {"z_dim": 512, "w_dim": 512, "mapping_layers": 8, "w_avg_beta": 0.998}
-    assert preset.G == {"class": "stylegan2-g", "architecture": "skip", **latents, **sizes}
-    assert preset.D == {"class": "stylegan2-d", "architecture": "resnet", **sizes}
+    expected_g = {"class": "stylegan2-g", "architecture": "skip", **latents, **sizes}
+    expected_d = {"class": "stylegan2-d", "architecture": "resnet", **sizes}
+    assert (expected_g, expected_d) == (preset.G, preset.D)
     assert preset.training == {
         "loss": "logistic",
         "r1_interval": 16,
@@ -33,7 +36,7 @@ def test_each_rung_builds_on_the_one_below(family):
     rungs = [f"{family}-{letter}" for letter in LADDERS[family]]
     assert [ARCHITECTURES[rung].below for rung in rungs[1:]] == rungs[:-1]
     presets = [resolve(rung) for rung in rungs]
-    for below, above in zip(presets, presets[1:], strict=False):
+    for below, above in itertools.pairwise(presets):
         assert (below.G, below.D, below.training) != (above.G, above.D, above.training), above.name
 
 

@@ -140,7 +140,7 @@ def test_magnitudes_follow_the_pictures_that_train_d_only():
 
 
 def test_resume_gives_the_same_bits(faces, tmp_path):
-    """Stopped in the middle of the blur, and gone on with."""
+    """Magnitudes and w_avg included."""
     common = [faces, *SMALL, "--arch", "sg3-r", "--outdir", tmp_path]
     assert sg("train", *common, "--kimg", 0.024, "--name", "whole").status == 0
     assert sg("train", *common, "--kimg", 0.024, "--snap", 0.008, "--name", "parts").status == 0
@@ -171,6 +171,13 @@ def test_fine_tuning_and_going_on_with_it(faces, tmp_path):
 def test_connections_are_a_choice_of_stylegan2_only(faces, tmp_path):
     result = sg("train", faces, "--arch", "sg3-t", "--g-connection", "orig", "--outdir", tmp_path)
     assert_refused(result, 2, "--g-connection", "one way to connect")
+
+
+@pytest.mark.parametrize("arch", ["sg3-t", "sg3-r"])
+def test_costs_are_estimated(faces, arch):
+    result = sg("train", faces, *SMALL, "--arch", arch, "--dry-run")
+    assert result.status == 0, result.err
+    assert json.loads(result.text)["estimate"]["sec_per_kimg"] > 0
 
 
 def test_gamma_is_told(faces, tmp_path):

@@ -56,8 +56,8 @@ def _to_dtype(record: Any) -> np.dtype:
     code = record.args[0]
     if code in ("O", "O4", "O8"):
         raise PickleError("is refused: it holds an array of Python objects")
-    if code not in _TYPES:
-        raise PickleError(f"is refused: it holds an array of type {printable(str(code))}")
+    if not isinstance(code, str) or code not in _TYPES:
+        raise PickleError(f"is refused: it holds an array of type {printable(code)}")
     order = record.state[1] if isinstance(record.state, tuple) else "="
     return np.dtype(code).newbyteorder(">" if order == ">" else "<")
 

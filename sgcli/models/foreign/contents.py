@@ -48,8 +48,8 @@ def make_network(class_name: str, arguments: Mapping[str, Any], tensors: Mapping
     check_sizes(specification)
     with torch.device("meta"):
         wanted = build_network(specification).state_dict()
-    for name in wanted.keys() & tensors.keys():
-        if tensors[name].shape != wanted[name].shape:
+    for name in wanted:
+        if name in tensors and tensors[name].shape != wanted[name].shape:
             given, needed = list(tensors[name].shape), list(wanted[name].shape)
             raise PickleError(f"holds a network that does not fit its description: {name} is {given}, not {needed}")
     missing = wanted.keys() - tensors.keys()

@@ -73,7 +73,7 @@ def stylegan2_generator(module: ModuleData, defaults: dict[str, Any]) -> Network
     resolution = max(widths)
     activation = module.get("synthesis.b4.conv1", "activation", "lrelu")
     if activation != "lrelu":
-        raise PickleError(f"holds a generator with the activation {printable(str(activation))}; sg has lrelu")
+        raise PickleError(f"holds a generator with the activation {printable(activation)}; sg has lrelu")
     arguments = {
         **mapping_arguments(module),
         "img_resolution": resolution,

@@ -1,15 +1,14 @@
-"""Generators as ONNX graphs, for runtimes without PyTorch.
+"""Generators as ONNX graphs, for runtimes without PyTorch. N is free, noise fixed to the model's own maps.
 
-One graph: `z [N, z_dim]` (and `c [N, c_dim]`) and `truncation_psi []` to `ws [N, num_ws, w_dim]` and `img
-[N, K, R, R]`, N free, noise fixed to the model's own maps. `ws` stands between its two halves, so
-`onnx.utils.extract_model` takes the mapping or the synthesis out of it.
+whole      z [N, z_dim], truncation_psi [], for conditional models c [N, c_dim]
+           -> ws [N, num_ws, w_dim], img [N, K, R, R]
+synthesis  ws -> img
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
-import logging
 import os
 import warnings
 from typing import Any
@@ -28,7 +27,7 @@ OPSET = 18
 BATCH_WHILE_TRACING = 2  # any number above 1: the graph keeps it free
 
 
-class _Graph(nn.Module):
+class _Whole(nn.Module):
     def __init__(self, G: Generator):
         super().__init__()
         self.G = G
@@ -40,13 +39,22 @@ class _Graph(nn.Module):
         return ws, self.G.synthesis(ws, noise="const")
 
 
-def write_onnx(model: Model, path: str | os.PathLike) -> list[str]:
+class _Synthesis(nn.Module):
+    def __init__(self, G: Generator):
+        super().__init__()
+        self.synthesis = G.synthesis
+
+    def forward(self, ws: torch.Tensor) -> torch.Tensor:
+        return self.synthesis(ws, noise="const")
+
+
+def write_onnx(model: Model, path: str | os.PathLike, synthesis_only: bool = False) -> list[str]:
     """Write G_ema. Returns what the file cannot say, in words. Raises SgError where a package is missing."""
     for package in ("onnx", "onnxscript"):  # torch.onnx needs both
         if importlib.util.find_spec(package) is None:
             raise SgError(f"--format onnx: the package {package} is not installed", "pip install 'sgcli[onnx]'")
     G = model.load_generator()
-    exported = trace(G)
+    exported = trace(G, synthesis_only)
     described = {key: value for key, value in model.header.items() if key != "networks"}
     exported.model.metadata_props["sg"] = json.dumps(described)
     with atomic_path(path) as temporary:
@@ -54,31 +62,31 @@ def write_onnx(model: Model, path: str | os.PathLike) -> list[str]:
     return ["G and D"] + (["noise other than the model's own maps"] if G.synthesis.noise_layers() else [])
 
 
-def trace(G: Generator) -> Any:
+def trace(G: Generator, synthesis_only: bool) -> Any:
     """The graph of G, as `torch.onnx` gives it."""
     for module in G.modules():
         if isinstance(module, Growing):  # the level of detail decides which blocks run: it cannot be a tensor here
             lod = float(module.lod)
             del module.lod
             module.lod = lod  # type: ignore[assignment]
-    inputs = [torch.randn(BATCH_WHILE_TRACING, G.z_dim), torch.tensor(1.0)]
-    names = ["z", "truncation_psi"]
-    batch = torch.export.Dim("N")
-    shapes: list[Any] = [{0: batch}, None]
-    if G.c_dim > 0:
-        inputs.append(torch.zeros(BATCH_WHILE_TRACING, G.c_dim))
-        names.append("c")
-        shapes.append({0: batch})
+    n = BATCH_WHILE_TRACING
+    if synthesis_only:
+        inputs, outputs = {"ws": torch.randn(n, G.num_ws, G.w_dim)}, ["img"]
+    else:
+        inputs, outputs = {"z": torch.randn(n, G.z_dim), "truncation_psi": torch.tensor(1.0)}, ["ws", "img"]
+        if G.c_dim > 0:
+            inputs["c"] = torch.zeros(n, G.c_dim)
+    free = torch.export.Dim("N")
+    shapes = {name: {0: free} if value.ndim else None for name, value in inputs.items()}
     with native.switched_off(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about itself
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        # Exported beforehand: given a module, torch.onnx would fix N without a word where the code fixes it.
+        program = torch.export.export(_Synthesis(G) if synthesis_only else _Whole(G), (), inputs, dynamic_shapes=shapes)
         return torch.onnx.export(
-            _Graph(G),
-            tuple(inputs),
-            dynamo=True,
-            input_names=names,
-            output_names=["ws", "img"],
-            dynamic_shapes=tuple(shapes),
+            program,
+            dynamic_shapes=shapes,  # for the name N
+            input_names=list(inputs),
+            output_names=outputs,
             opset_version=OPSET,
             verbose=False,
         )

@@ -186,8 +186,11 @@ class _Machine:
         self.push(self.load_persistent(key))
 
 
-def printable(text: str, length: int = 80) -> str:
-    """Text of a file as it may stand in an error line."""
+def printable(value: Any, length: int = 80) -> str:
+    """A value of a file as it may stand in an error line. Containers are named only: printing one may never end."""
+    if isinstance(value, int) and abs(value) > 2**64:
+        return "a huge number"
+    text = value if isinstance(value, str) else str(value) if isinstance(value, int | float) else type(value).__name__
     return "".join(character if character.isprintable() else "?" for character in text[:length])
 
 
@@ -219,7 +222,7 @@ def _make_set(items: Iterable[Any] = ()) -> set:
 def _encode(text: str, encoding: str) -> bytes:
     """How protocol 2 holds bytes."""
     if encoding != "latin1":
-        raise PickleError(f"is refused: text in the encoding {printable(str(encoding))}")
+        raise PickleError(f"is refused: text in the encoding {printable(encoding)}")
     return text.encode("latin-1")
 
 

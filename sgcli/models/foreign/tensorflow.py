@@ -100,13 +100,19 @@ def read_network(record: Record) -> TfNetwork:
             raise PickleError("is refused: a network in two places")
         seen.add(id(part))
         arguments = {**part.state["static_kwargs"], **arguments}
-        variables |= {name: _to_tensor(value) for name, value in part.state["variables"]}
+        variables |= {_checked_name(name): _to_tensor(value) for name, value in part.state["variables"]}
         pending += part.state.get("components", {}).values()
     for name, value in FIXED.items():
         if name in arguments and _comparable(arguments[name]) != value:
-            raise PickleError(f"holds a network with {name} {printable(str(arguments[name]))}; sg has {value}")
+            raise PickleError(f"holds a network with {name} {printable(arguments[name])}; sg has {value}")
     function, version = record.state["build_func_name"], record.state["version"]
     return TfNetwork(record.name, version, function, arguments, variables)
+
+
+def _checked_name(name: Any) -> str:
+    if not isinstance(name, str):
+        raise PickleError("is damaged (a variable without a name)")
+    return name
 
 
 def _to_tensor(value: Any) -> torch.Tensor:

@@ -126,7 +126,9 @@ def read_legacy(stream: BinaryIO, allowed: Iterable[str]) -> Any:
 
     content = read_pickle(stream, {*allowed, *_STORAGES}, load_persistent)
     for name in read_pickle(stream, ()):
-        storage = storages[name]
+        storage = storages.get(name) if isinstance(name, str) else None
+        if storage is None:
+            raise PickleError("is damaged (numbers that belong to no tensor)")
         size = int.from_bytes(stream.read(8), "little")
         if size != storage.size:
             raise PickleError(f"is damaged or cut off (a storage of {storage.size} numbers with {size})")

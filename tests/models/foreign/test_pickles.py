@@ -269,12 +269,17 @@ def test_steps_depth_and_copies_are_bounded():
     assert_refused(b"\x80\x04" + many + again * 200 + b".", "again and again")
 
 
-def test_deep_values_do_no_harm():
-    for wrap in (b"\x85", b"]\x94K\x01a0"):
-        read(b"\x80\x04)" + wrap * 100_000 + b")" + b".")
-    deep = b"\x80\x04cnumpy\ndtype\n)" + b"\x85" * 100_000 + b"R."
-    with pytest.raises(PickleError):
-        arrays.to_array(Record("numpy.core.multiarray.scalar", (read(deep), b"1234")))
+def test_deep_values_are_neither_hashed_nor_printed():
+    """Python would run out of stack over a tuple that is nested so deep, and end."""
+    deep = b")" + b"\x85" * 300_000
+    value = read(b"\x80\x04" + deep + b".")
+    assert_refused(b"\x80\x04}" + deep + b"K\x01s.", "a tuple as a key")
+    dtype = Record("numpy.dtype", (value,))
+    with pytest.raises(PickleError, match="type tuple"):
+        arrays.to_array(Record("numpy.core.multiarray.scalar", (dtype, b"1234")))
+    stream = b"".join(pickle.dumps(part, 2) for part in (torch_files.LEGACY_MAGIC, 1001, {"little_endian": True}, None))
+    with pytest.raises(PickleError, match="no tensor"):
+        torch_files.read_legacy(io.BytesIO(stream + b"\x80\x02](" + deep + b"e."), ())
 
 
 @given(st.binary(max_size=200))
