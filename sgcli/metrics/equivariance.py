@@ -17,6 +17,7 @@ import torch
 from sgcli.errors import SgError
 from sgcli.models.base import Generator
 from sgcli.models.fourier_input import movable_input, place
+from sgcli.models.precision import set_precision
 from sgcli.ops.upfirdn2d import filter2d, upsample2d
 
 LANCZOS = 3  # lobes of the interpolation window, to either side
@@ -182,9 +183,10 @@ def measure_equivariance(
 ) -> float:  # fmt: skip
     """EQ-T (whole pixels, "eqt_int"; any shift, "eqt_frac") or EQ-R ("eqr") of a generator, in dB.
 
-    One squared difference is pooled over all pictures. Set G to fp32 first (`models.precision.set_precision`). Raises
+    One squared difference is pooled over all pictures. G is set to fp32, as the protocol wants, and left so. Raises
     SgError for a generator whose input cannot be moved.
     """
+    set_precision(G, "fp32")
     rng = np.random.default_rng(seed)
     device = next(G.parameters()).device
     agreement = Agreement()

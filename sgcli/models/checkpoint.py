@@ -54,7 +54,7 @@ class Model:
         except (KeyError, ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
             raise FormatError(f"{self.path}: header and tensors do not fit together ({reason})") from error
-        return network.eval().requires_grad_(False).to(device)
+        return network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def tensors(self, prefix: str) -> dict[str, torch.Tensor]:
         """State of the network stored under `prefix`; empty where there is none."""

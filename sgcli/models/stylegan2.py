@@ -19,7 +19,8 @@ from sgcli.models.noise import NoiseChoice, NoiseLayer, make_noise_maps
 from sgcli.models.precision import block_dtype
 from sgcli.models.style_layers import StyleLayer
 from sgcli.ops.bias_act import bias_act
-from sgcli.ops.modulated_conv2d import modulated_conv2d
+from sgcli.ops.modulated_bias_act import modulated_bias_act
+from sgcli.ops.modulated_conv2d import conv2d_to_demodulate, modulated_conv2d
 from sgcli.ops.upfirdn2d import upsample2d
 
 ARCHITECTURES = ("orig", "skip", "resnet")
@@ -52,7 +53,7 @@ class SynthesisLayer(nn.Module):
     def forward(self, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor | None, gain: float = 1.0) -> torch.Tensor:
         """x `[N, in, r/up, r/up]`, w `[N, W]`, noise `[N|1, 1, r, r]` or None -> `[N, out, r, r]`."""
         styles = self.affine(w)
-        x = modulated_conv2d(
+        x, scale = conv2d_to_demodulate(
             x,
             self.weight,
             styles,
@@ -61,10 +62,9 @@ class SynthesisLayer(nn.Module):
             resample_filter=self.resample_filter,
             flip_weight=self.up == 1,
         )
-        if self.use_noise and noise is not None:
-            x = x + (noise * self.noise_strength).to(x.dtype)
+        noise = noise * self.noise_strength if self.use_noise and noise is not None else None
         clamp = None if self.conv_clamp is None else self.conv_clamp * gain
-        return bias_act(x, self.bias.to(x.dtype), act="lrelu", gain=math.sqrt(2) * gain, clamp=clamp)
+        return modulated_bias_act(x, self.bias, scale=scale, noise=noise, gain=math.sqrt(2) * gain, clamp=clamp)
 
 
 class ToRGBLayer(nn.Module):

@@ -29,14 +29,30 @@ def modulated_conv2d(
     The weights are never built per sample: s scales the input, the demodulation d scales the output, and the whole
     batch shares one convolution (equal to rounding, since the convolution is linear in both).
     """
-    if x.dtype == torch.float16 and demodulate:
+    options = {"up": up, "down": down, "padding": padding, "resample_filter": resample_filter}
+    if not demodulate:
+        return _modulate_and_convolve(x, weight, styles, flip_weight=flip_weight, **options)
+    x, scale = conv2d_to_demodulate(x, weight, styles, flip_weight=flip_weight, **options)
+    return x * scale.to(x.dtype)[:, :, None, None]
+
+
+def conv2d_to_demodulate(
+    x: torch.Tensor, weight: torch.Tensor, styles: torch.Tensor, **options
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`modulated_conv2d` before the last step: its output, and the scale `[N, out]` by which it is to be multiplied.
+
+    The scale is per channel, so whatever comes next can apply it in passing (ops.modulated_bias_act).
+    """
+    if x.dtype == torch.float16:
         weight, styles = _prenormalize(weight, styles)
-    scale = demodulation(weight, styles) if demodulate else None  # [N, out]
+    return _modulate_and_convolve(x, weight, styles, **options), demodulation(weight, styles)
+
+
+def _modulate_and_convolve(x, weight, styles, up=1, down=1, padding=0, resample_filter=None, flip_weight=True):
     x = x * styles.to(x.dtype)[:, :, None, None]
-    x = conv2d_resample(
+    return conv2d_resample(
         x, weight.to(x.dtype), f=resample_filter, up=up, down=down, padding=padding, flip_weight=flip_weight
     )
-    return x if scale is None else x * scale.to(x.dtype)[:, :, None, None]
 
 
 def demodulation(weight: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:

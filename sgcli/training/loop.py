@@ -61,9 +61,10 @@ def start_training(
 def make_players(config: TrainingConfig, device: torch.device) -> Players:
     """Networks initialised from config.seed, and their optimisers."""
     torch.manual_seed(config.seed)
-    G = build_generator(config.G).requires_grad_(False).to(device)
-    D = build_network(config.D).requires_grad_(False).to(device)
+    G = build_generator(config.G).requires_grad_(False)
+    D = build_network(config.D).requires_grad_(False)
     for network in (G, D):
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # what convolutions like best
         set_precision(network, config.precision)
     return Players(
         G,

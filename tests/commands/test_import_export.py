@@ -20,9 +20,9 @@ CHECKPOINTS = [
 
 
 SMALL = {
-    "sg2": {"class": "stylegan2-g", "z_dim": 12, "w_dim": 10, "img_resolution": 16, "mapping_layers": 2, "c_dim": 3,
+    "sg2": {"class": "stylegan2-g", "z_dim": 12, "w_dim": 10, "img_resolution": 8, "mapping_layers": 2, "c_dim": 3,
             "channel_base": 128, "channel_max": 8},
-    "sg3": {"class": "stylegan3-g", "z_dim": 12, "w_dim": 10, "img_resolution": 16, "num_layers": 4, "num_critical": 1,
+    "sg3": {"class": "stylegan3-g", "z_dim": 12, "w_dim": 10, "img_resolution": 16, "num_layers": 3, "num_critical": 1,
             "conv_kernel": 1, "use_radial_filters": True, "channel_base": 128, "channel_max": 8},
 }  # fmt: skip
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from sgcli.models.foreign.pickles import PickleError
+from sgcli.models.foreign.pickles import PickleError, printable
 from sgcli.models.registry import build_network
 
-LIMITS = {"img_resolution": 8192, "mapping_layers": 64, "num_layers": 64}  # of whole arguments; others: LARGEST
+LIMITS = {"img_resolution": 4096, "mapping_layers": 64, "num_layers": 64}  # of whole arguments; others: LARGEST
 LARGEST = 2**20
 
 # Entries that a file may lack: they are computed or drawn (with a seed of their own) as in a new network.
@@ -70,7 +70,7 @@ def check_sizes(specification: Mapping[str, Any]) -> None:
         if not isinstance(value, str | int | float | None):
             raise PickleError(f"is damaged ({name} is a {type(value).__name__})")
         if isinstance(value, int) and not 0 <= value <= LIMITS.get(name, LARGEST):
-            raise PickleError(f"is refused: {name} {value:.3g}; up to {LIMITS.get(name, LARGEST)} is supported")
+            raise PickleError(f"is refused: {name} {printable(value)}; up to {LIMITS.get(name, LARGEST)} is supported")
 
 
 def infer_channels(widths: Mapping[int, int]) -> dict[str, int]:

@@ -6,7 +6,6 @@ from the arguments of the constructor; and last from the defaults of the code ba
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from typing import TYPE_CHECKING, Any
@@ -44,7 +43,7 @@ def is_stylegan3(module: ModuleData) -> bool:
 
 def is_ada(module: ModuleData) -> bool:
     """Whether StyleGAN2-ADA wrote this generator, which hands its synthesis network a dict; StyleGAN3 has arguments."""
-    return "synthesis_kwargs" in module.get("", "_init_kwargs", {})
+    return "synthesis_kwargs" in (module.get("", "_init_kwargs") or {})
 
 
 def generator(module: ModuleData) -> Network:
@@ -154,15 +153,13 @@ def stylegan3_channels(arguments: dict[str, Any], layers: list[str], given: dict
     """channel_base and channel_max that give the layers their names; those in the file, else powers of two."""
     check_sizes(arguments)
     most = max(int(name.split("_")[2]) for name in layers[:-1])
-    bases = [given[name] for name in ("channel_base",) if isinstance(given.get(name), int)]
-    for base in itertools.chain(bases, (2**exponent for exponent in range(6, 20))):
-        signals = design.flexible_schedule(
-            arguments["img_resolution"],
-            arguments["num_layers"],
-            arguments["num_critical"],
-            arguments["margin_size"],
-            (base, most, arguments["img_channels"]),
-        )
+    resolution, img_channels = arguments["img_resolution"], arguments["img_channels"]
+    num_layers, num_critical, margin = arguments["num_layers"], arguments["num_critical"], arguments["margin_size"]
+    bases = [given.get("channel_base"), *(2**exponent for exponent in range(20))]
+    for base in bases:
+        if not isinstance(base, int) or base < resolution:  # there would be layers without channels
+            continue
+        signals = design.flexible_schedule(resolution, num_layers, num_critical, margin, (base, most, img_channels))
         if [f"L{i}_{signal.size}_{signal.channels}" for i, signal in enumerate(signals)] == layers:
             return {"channel_base": base, "channel_max": most}
     raise PickleError(f"holds a StyleGAN3 whose layers sg cannot design ({', '.join(layers[:3])}, …)")

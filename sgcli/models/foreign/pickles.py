@@ -57,7 +57,7 @@ def read_pickle(
     except PickleError:
         raise
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
-        raise PickleError(f"is damaged, or no pickle ({error})") from error
+        raise PickleError(f"is damaged, or no pickle ({printable(str(error))})") from error
 
 
 class _Machine:

@@ -198,14 +198,15 @@ def write_rosinality(model: Model, path: str | os.PathLike) -> list[str]:
     """
     G = model.load_generator()
     check_generator(G, model.header["networks"]["G"])
-    content: dict[str, Any] = {"g_ema": their_generator(G), "latent_avg": G.mapping.w_avg.clone()}
+    state = model.tensors("G_ema")
+    content: dict[str, Any] = {"g_ema": their_generator(state, G.img_resolution), "latent_avg": state["mapping.w_avg"]}
     notes = []
     if "G" in model.prefixes():
-        content["g"] = their_generator(model.load("G"))
+        content["g"] = their_generator(model.tensors("G"), G.img_resolution)
     if "D" in model.prefixes():
         described = model.header["networks"]["D"]
         if described.get("architecture", "resnet") == "resnet" and described.get("mbstd_num_channels", 1) == 1:
-            content["d"] = their_discriminator(model.load("D"), G.img_resolution)
+            content["d"] = their_discriminator(model.tensors("D"), G.img_resolution)
         else:
             notes.append("D, whose connections or statistics theirs does not have")
     if model.header["networks"]["G"].get("conv_clamp", 256) is not None:
@@ -230,18 +231,16 @@ def check_generator(G: Generator, specification: Mapping[str, Any]) -> None:
             raise UsageError(f"--format rosinality: this model cannot be written so, {reason}", "--format npz, or onnx")
 
 
-def their_generator(G: Any) -> dict[str, torch.Tensor]:
-    state = G.state_dict()
-    names = generator_names(G.img_resolution, count_layers(state, "mapping.fc{}.weight"))
+def their_generator(state: Mapping[str, torch.Tensor], resolution: int) -> dict[str, torch.Tensor]:
+    names = generator_names(resolution, count_layers(state, "mapping.fc{}.weight"))
     theirs = {name: state[ours].reshape(their_shape(ours, state[ours].shape)) for name, ours in names.items()}
     upsampling = 4 * resample_filter()
-    for j in range(G.img_resolution.bit_length() - 3):
+    for j in range(resolution.bit_length() - 3):
         theirs |= {f"convs.{2 * j}.conv.blur.kernel": upsampling, f"to_rgbs.{j}.upsample.kernel": upsampling}
     return theirs
 
 
-def their_discriminator(D: Any, resolution: int) -> dict[str, torch.Tensor]:
-    state = D.state_dict()
+def their_discriminator(state: Mapping[str, torch.Tensor], resolution: int) -> dict[str, torch.Tensor]:
     theirs = {name: state[ours] for name, ours in discriminator_names(resolution).items()}
     for i in range(1, resolution.bit_length() - 2):
         theirs |= {f"convs.{i}.{layer}.0.kernel": resample_filter() for layer in ("conv2", "skip")}

@@ -100,7 +100,8 @@ def read_network(record: Record) -> TfNetwork:
             raise PickleError("is refused: a network in two places")
         seen.add(id(part))
         arguments = {**part.state["static_kwargs"], **arguments}
-        variables |= {_checked_name(name): _to_tensor(value) for name, value in part.state["variables"]}
+        own = {_checked_name(name): _to_tensor(value) for name, value in part.state["variables"]}
+        variables = {**own, **variables}  # a network's lod sets that of its components
         pending += part.state.get("components", {}).values()
     for name, value in FIXED.items():
         if name in arguments and _comparable(arguments[name]) != value:

@@ -9,8 +9,10 @@ import torch
 
 from sgcli.errors import FormatError
 from sgcli.models.checkpoint import open_model
+from sgcli.models.foreign.contents import infer_channels, make_network
 from sgcli.models.foreign.formats import NAMES, ForeignModel, open_foreign
 from sgcli.models.foreign.official import read_module
+from sgcli.models.foreign.official_networks import stylegan3_channels
 from sgcli.models.foreign.pickles import PickleError, Record, read_pickle
 from tests.golden_files import GOLDEN, Golden, assert_close
 from tests.models.foreign.pickle_writer import write_pickle
@@ -195,6 +197,50 @@ def test_stylegan3_with_other_constants(reopen):
     state_of(content["G_ema"])["_init_kwargs"]["first_cutoff"] = 4
     with pytest.raises(FormatError, match="first_cutoff 4; sg has 2"):
         reopen(content)
+
+
+NAMES_OF_OFFICIAL_FILES = {  # spec stylegan3 §3.2: resolution, channel_base, channel_max, from layer 7 on
+    "T 1024": (1024, 32768, 512, "276_323 276_203 532_128 1044_81 1044_51 1044_32 1024_32 1024_3"),
+    "R 1024": (1024, 65536, 1024, "276_645 276_406 532_256 1044_161 1044_102 1044_64 1024_64 1024_3"),
+    "T 512": (512, 32768, 512, "148_483 276_323 276_215 532_144 532_96 532_64 512_64 512_3"),
+    "R 512": (512, 65536, 1024, "148_967 276_645 276_431 532_287 532_192 532_128 512_128 512_3"),
+    "T 256": (256, 16384, 512, "148_362 148_256 148_181 276_128 276_91 276_64 256_64 256_3"),
+    "R 256": (256, 32768, 1024, "148_724 148_512 148_362 276_256 276_181 276_128 256_128 256_3"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES_OF_OFFICIAL_FILES)
+def test_widths_of_official_stylegan3_files(name):
+    resolution, base, most, tail = NAMES_OF_OFFICIAL_FILES[name]
+    head = {1024: "36 36 52 52 84 148 148", 512: "36 36 52 52 84 84 148", 256: "36 36 36 52 52 84 84"}[resolution]
+    layers = [f"L{i}_{size}_{most}" for i, size in enumerate(head.split())]
+    layers += [f"L{i}_{size}" for i, size in enumerate(tail.split(), start=7)]
+    arguments = {"img_resolution": resolution, "num_layers": 14, "num_critical": 2, "margin_size": 10}
+    arguments["img_channels"] = 3
+    for given in ({}, {"channel_base": base}, {"channel_base": 999}, {"channel_base": None}):
+        assert stylegan3_channels(arguments, layers, given) == {"channel_base": base, "channel_max": most}
+
+
+@pytest.mark.parametrize(
+    ("widths", "expected"),
+    [
+        ({4: 512, 8: 512, 16: 512, 32: 512, 64: 512, 128: 256, 256: 128, 512: 64, 1024: 32}, (32768, 512)),
+        ({4: 512, 8: 512, 16: 512, 32: 512, 64: 256, 128: 128, 256: 64}, (16384, 512)),
+        ({4: 24, 8: 24, 16: 24, 32: 16}, (512, 24)),
+        ({4: 8}, (32, 8)),
+        ({4: 64, 8: 62, 16: 31, 32: 15}, (496, 64)),
+    ],
+)
+def test_widths_of_stylegan2(widths, expected):
+    found = infer_channels(widths)
+    assert found == {"channel_base": expected[0], "channel_max": expected[1]}
+    assert all(min(expected[0] // r, expected[1]) == channels for r, channels in widths.items())
+
+
+def test_sizes_beyond_any_network():
+    for name, value in (("img_resolution", 2**20), ("z_dim", 2**40), ("mapping_layers", 10**30), ("c_dim", -1)):
+        with pytest.raises(PickleError, match=f"refused: {name}"):
+            make_network("stylegan2-g", {name: value}, {})
 
 
 def test_stylegan3_without_arguments(reopen):
