@@ -13,6 +13,8 @@
 
 namespace sg {
 
+constexpr int64_t kMaxTaps = 64;  // of a filter, along one axis
+
 struct Axis {
   int64_t in, out;
   int up, down;

@@ -9,21 +9,6 @@ namespace sg {
 
 namespace {
 
-// A dense tensor as runs of `inner` neighbouring elements that share a channel.
-struct Runs {
-  int64_t total, channels, inner;
-};
-
-Runs make_runs(const Tensor& x, int64_t dim) {
-  STD_TORCH_CHECK(dim >= 0 && dim < x.dim(), "dim: ", dim, " given, x has rank ", x.dim());
-  int64_t inner = 1;
-  for (int64_t d = dim + 1; d < x.dim(); d++) inner *= x.size(d);
-  if (is_channels_last(x)) {  // in memory, dimension 1 comes after the others
-    inner = dim == 1 ? 1 : dim == 0 ? inner : inner * x.size(1);
-  }
-  return {x.numel(), x.size(dim), inner};
-}
-
 constexpr int64_t kChunk = 1 << 15;  // elements of a task; what one thread does before another is worth waking
 
 // One bias for each element of a stretch that begins at channel 0 (inner 1), or one for each channel.

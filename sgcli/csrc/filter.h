@@ -6,9 +6,9 @@
 
 #include <torch/csrc/stable/tensor.h>
 
-namespace sg {
+#include "axis.h"
 
-constexpr int64_t kMaxTaps = 64;
+namespace sg {
 
 struct Filter {
   int h = 1, w = 1;

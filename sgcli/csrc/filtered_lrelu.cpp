@@ -7,7 +7,6 @@ namespace sg {
 
 namespace {
 
-using OptionalTensor = std::optional<Tensor>;
 using Ints = std::vector<int64_t>;
 
 template <class T>

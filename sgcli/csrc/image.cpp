@@ -118,31 +118,6 @@ StoreRow<float> row_storer(const Image& image) {
   }
 }
 
-bool is_channels_last(const Tensor& x) {
-  if (x.dim() != 4 || x.is_contiguous()) return false;
-  int64_t expected = 1;
-  for (int d : {1, 3, 2, 0}) {
-    if (x.size(d) == 1) continue;
-    if (x.stride(d) != expected) return false;
-    expected *= x.size(d);
-  }
-  return true;
-}
-
-Tensor dense(const Tensor& x) {
-  const auto type = x.scalar_type();
-  STD_TORCH_CHECK(type == ScalarType::Float || type == ScalarType::Double || type == ScalarType::BFloat16 ||
-                      type == ScalarType::Half,
-                  "x: float32, float64, bfloat16 or float16 wanted");
-  return x.is_contiguous() || is_channels_last(x) ? x : torch::stable::contiguous(x);
-}
-
-Tensor like(const Tensor& v, const Tensor& y) {
-  STD_TORCH_CHECK(v.scalar_type() == y.scalar_type() && v.numel() == y.numel(), "v: shape and dtype of y wanted");
-  if (is_channels_last(y)) return is_channels_last(v) ? v : torch::stable::contiguous(v, MemoryFormat::ChannelsLast);
-  return torch::stable::contiguous(v);
-}
-
 template <class T>
 std::vector<T> read_vector(const Tensor& b, int64_t size) {
   STD_TORCH_CHECK(b.numel() <= size && b.is_cpu(), "too many numbers in a small tensor: ", b.numel(), " for ", size);
@@ -165,11 +140,6 @@ template std::vector<double> read_vector(const Tensor&, int64_t);
 
 Image as_image(const Tensor& x) {
   return {x.data_ptr(), x.size(0), x.size(1), x.size(2), x.size(3), is_channels_last(x), x.scalar_type()};
-}
-
-Tensor empty_image(const Tensor& x, int64_t c, int64_t h, int64_t w) {
-  const auto format = is_channels_last(x) ? MemoryFormat::ChannelsLast : MemoryFormat::Contiguous;
-  return torch::stable::empty({x.size(0), c, h, w}, x.scalar_type(), std::nullopt, x.device(), std::nullopt, format);
 }
 
 }  // namespace sg

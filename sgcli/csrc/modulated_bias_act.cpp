@@ -10,7 +10,6 @@ namespace sg {
 
 namespace {
 
-using OptionalTensor = std::optional<Tensor>;
 
 // The small tensors, filled in where absent: per channel (in whole blocks), per sample and channel, per pixel.
 template <class T>

@@ -49,7 +49,7 @@ def load_state(path: str | os.PathLike, players: Players) -> Progress:
         for name, network in _networks(players).items():
             network.load_state_dict(_under(tensors, name))
         for name, (optimizer, network) in _optimizers(players).items():
-            _load_optimizer(optimizer, [key for key, _ in network.named_parameters()], _under(tensors, name))
+            _load_optimizer(optimizer, dict(network.named_parameters()), _under(tensors, name))
         players.pl_mean = tensors["pl_mean"].to(players.pl_mean.device)
         players.augment.load_state(header["augment"])
         return Progress(**header["progress"])
@@ -75,9 +75,14 @@ def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
     return {key.removeprefix(f"{prefix}/"): value for key, value in tensors.items() if key.startswith(f"{prefix}/")}
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, names: list[str], tensors: dict[str, torch.Tensor]) -> None:
+def _load_optimizer(
+    optimizer: torch.optim.Optimizer, parameters: dict[str, torch.Tensor], tensors: dict[str, torch.Tensor]
+) -> None:
+    names = list(parameters)
     state: dict[int, dict[str, Any]] = {}
     for key, tensor in tensors.items():
         name, slot = key.rsplit("/", 1)
+        if tensor.ndim > 0:  # fused Adam walks through parameter and moments side by side: they must lie alike in memory
+            tensor = torch.empty_like(parameters[name], device=tensor.device).copy_(tensor)
         state.setdefault(names.index(name), {})[slot] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

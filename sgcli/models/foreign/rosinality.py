@@ -184,7 +184,7 @@ def mean_of_w(network: Network) -> torch.Tensor:
     G = build_generator(network.specification)
     G.load_state_dict(network.tensors)
     z = torch.randn(W_AVG_SAMPLES, G.z_dim, generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
+    with torch.no_grad():
         return G.mapping(z)[:, 0].mean(dim=0)
 
 
