@@ -27,6 +27,7 @@ from sgcli.metrics.ppl import path_length, squared_difference
 from sgcli.metrics.swd import noise_floor, sliced_wasserstein
 from sgcli.models.base import Generator
 from sgcli.models.checkpoint import open_model
+from sgcli.models.growing import enlarge
 from sgcli.models.registry import ARCHITECTURES, resolve
 from sgcli.training.run import Run, find_runs
 
@@ -36,7 +37,8 @@ START, END = "<!-- written by make_ladder.py -->", "<!-- end -->"
 RESOLUTION, NUM_TRAIN, NUM_HELD_OUT, NUM_PAIRS = 32, 8000, 2000, 4000
 BATCH = 16
 CHANNEL_SHARE, CHANNEL_MAX = 64, 64  # half as wide as --tiny
-NUM_SHOWN = 10
+GAMMA = 1  # wherever there is R1; the published values, scaled, let D run away in runs as short as these
+NUM_SHOWN, ZOOM = 16, 2
 TRAINED_AS = {"sg2-a": "sg1-f"}  # the same network, trained alike
 RUNGS = [f"{family}-{letter}" for family in ("sg1", "sg2") for letter in "abcdef"]
 
@@ -67,7 +69,7 @@ def main() -> None:
     for rung in options.rungs:
         run = train(TRAINED_AS.get(rung, rung), train_set, options.kimg, options.outdir)
         rows.append(measured_once(rung, run, reals, options.outdir))
-        shown.append(list(draw(load(run), NUM_SHOWN)))
+        shown.append([enlarge(picture[None], ZOOM)[0] for picture in draw(load(run), NUM_SHOWN)])
         print(rows[-1], file=sys.stderr)
     write_png(options.docs / "images" / "ladder.png", make_table(shown, row_captions=options.rungs))
     insert_table(options.docs / "ladder.md", rows, floor, options.kimg)
@@ -78,9 +80,10 @@ def train(arch: str, train_set: Path, kimg: float, outdir: Path) -> Run:
     name = f"{arch}-{kimg:g}"
     channel_base = resolve(arch).G["channel_base"] // CHANNEL_SHARE
     sizes = ["--tiny", "--channels-base", channel_base, "--channels-max", CHANNEL_MAX, "--batch", BATCH]
+    loss = ["--gamma", GAMMA] if resolve(arch).training["loss"] == "logistic" else []
     length = ["--kimg", kimg, "--snap", kimg / 4, "--keep-last", 1]
     place = ["--outdir", outdir / "runs", "--name", name, "--resume", "auto"]
-    command = ["train", train_set, "--arch", arch, *sizes, *length, *place]
+    command = ["train", train_set, "--arch", arch, *sizes, *loss, *length, *place]
     if sg([str(part) for part in command]) != 0:
         sys.exit(f"{arch}: did not train")
     return find_runs(outdir / "runs", name)[-1]
@@ -132,6 +135,7 @@ def insert_table(page: Path, rows: list[dict[str, Any]], floor: float, kimg: flo
             f"| `{row['rung']}` | {what} | {row['swd']:.1f} | {row['ppl_z']:.2f} | {ppl_w} "
             f"| {row['sec_per_kimg']:.1f} | {PUBLISHED_FID[row['rung']]:.2f} |"
         )
+    lines += ["", "![The same seeds for every rung](images/ladder.png)"]
     before, rest = page.read_text().split(START)
     after = rest.split(END)[1]
     page.write_text("\n".join([before + START, *lines, END]) + after)

@@ -82,8 +82,9 @@ def draw_contributions(measured: list[tuple[float, dict[int, float]]], path: Pat
     title, y_label = "Standard deviation of what each ToRGB adds", "share, %"
     table = [(kimg, shares(deviations)) for kimg, deviations in measured]
     if len(table) == 1:
-        series = [Series("", resolutions, [100 * table[0][1].get(r, 0.0) for r in resolutions])]
-        write_png(path, line_plot(series, title=title, x_label="resolution", y_label=y_label, log_x=True))
+        octaves = [r.bit_length() - 1 for r in resolutions]
+        series = [Series("", octaves, [100 * table[0][1].get(r, 0.0) for r in resolutions])]
+        write_png(path, line_plot(series, title=title, x_label="log2 of the resolution", y_label=y_label))
         return
     kimgs = [kimg for kimg, _ in table]
     series = [Series(f"{r}²", kimgs, [100 * row.get(r, 0.0) for _, row in table]) for r in resolutions]

@@ -41,12 +41,14 @@ def train(
     data: Annotated[Path | None, typer.Argument(help="A folder or zip of square pictures.")] = None,
     arch: Annotated[str | None, typer.Option(help="Architecture; `sg arch` lists them. Default: sg2.")] = None,
     kimg: Annotated[float | None, typer.Option(min=0, help="Length, in thousands of real pictures shown.")] = None,
-    batch: Annotated[int | None, typer.Option(min=1, help="Pictures per step. Default: by resolution.")] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Pictures per step, at full resolution. Default: by resolution.")
+    ] = None,
     batch_gpu: Annotated[
         int | None, typer.Option(min=1, help="Pictures per micro-batch, if the batch is too large.")
     ] = None,
     gamma: Annotated[
-        float | None, typer.Option(min=0, help="R1 weight. Default: 0.0002 r² / batch; SG3: 0.001.")
+        float | None, typer.Option(min=0, help="R1 weight. Default: 0.0002 r² / batch for sg2; others: their own.")
     ] = None,
     lr: Annotated[float | None, typer.Option(min=0, help="Learning rate of G and D.")] = None,
     ema_kimg: Annotated[float | None, typer.Option(min=0, help="Half-life of the moving average of G.")] = None,
@@ -253,12 +255,16 @@ def announce(training: Training) -> None:
 def introduce(training: Training) -> None:
     """One line on stderr: what is trained on what, for how long."""
     config = training.config
-    gamma = f"gamma {config.r1_gamma:g}"
-    if "gamma" not in config.options:
-        gamma += f" ({config.r1_gamma * config.batch / config.data['resolution'] ** 2:.2g} r² / batch)"
+    if config.r1_gamma == 0:
+        gamma = "no R1"
+    else:
+        gamma = f"gamma {config.r1_gamma:g}"
+        if "gamma" not in config.options:
+            gamma += f" ({config.r1_gamma * config.batch / config.data['resolution'] ** 2:.2g} r² / batch)"
+    growing = f", growing from {config.growing['initial_resolution']}²" if config.growing else ""
     notice(
         f"{config.arch} on {config.data['name']}: {len(training.dataset)} pictures of {config.data['resolution']}², "
-        f"{config.kimg:g} kimg, batch {config.batch}, {gamma}, on {training.device}"
+        f"{config.kimg:g} kimg{growing}, batch {config.batch}, {gamma}, on {training.device}"
     )
 
 

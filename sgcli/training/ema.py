@@ -18,5 +18,4 @@ def ema_decay(batch: int, cur_nimg: int, ema_kimg: float, rampup: float | None) 
 def update_ema(average: nn.Module, network: nn.Module, decay: float) -> None:
     """Parameters move towards `network`'s by 1 - decay; buffers are copied."""
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
-    for old, new in zip(average.buffers(), network.buffers(), strict=True):
-        old.copy_(new)
+    torch._foreach_copy_(list(average.buffers()), list(network.buffers()))

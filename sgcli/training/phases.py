@@ -212,12 +212,13 @@ def run_phase(phase: Phase, micro_batches: list[MicroBatch]) -> None:
     """Accumulate the gradient of the batch's mean loss over its micro-batches, then take one optimiser step."""
     batch = sum(len(micro.latents) for micro in micro_batches)
     phase.optimizer.zero_grad(set_to_none=True)
-    phase.network.requires_grad_(True)
+    for parameter in phase.parameters:
+        parameter.requires_grad_(True)
     for micro in micro_batches:
         share = len(micro.latents) / batch
         (phase.loss(micro) * (phase.gain * share)).backward()
-    phase.network.requires_grad_(False)
     for parameter in phase.parameters:
+        parameter.requires_grad_(False)
         clean_gradient(parameter)
     phase.optimizer.step()
 
