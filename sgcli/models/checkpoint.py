@@ -151,7 +151,7 @@ def newest_model(run: str | os.PathLike) -> Path:
 
 
 def kimg_of(path: Path) -> float:
-    """How far a run was when it wrote this file: 'model-000001.500.safetensors' -> 1.5. Files sort by it, not by name."""
+    """How far a run was when it wrote this file: 'model-000001.500.safetensors' -> 1.5. Files sort by it."""
     try:
         return float(path.name.removeprefix("model-").removesuffix(".safetensors"))
     except ValueError:

@@ -82,7 +82,9 @@ def _load_optimizer(
     state: dict[int, dict[str, Any]] = {}
     for key, tensor in tensors.items():
         name, slot = key.rsplit("/", 1)
-        if tensor.ndim > 0:  # fused Adam walks through parameter and moments side by side: they must lie alike in memory
+        if (
+            tensor.ndim > 0
+        ):  # fused Adam walks through parameter and moments side by side: they must lie alike in memory
             tensor = torch.empty_like(parameters[name], device=tensor.device).copy_(tensor)
         state.setdefault(names.index(name), {})[slot] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -25,7 +25,7 @@ def test_demo(short, tmp_path):
     written = {path.name for path in out.iterdir()}
     pictures = {"reals.png", "progress.png", "fakes.png", "truncation.png"}
     assert pictures | {"model.safetensors", "log.txt", "swd.txt", "toyfaces.zip", "held-out.zip"} <= written
-    assert Image.open(out / "fakes.png").size == (512, 256)
+    assert Image.open(out / "fakes.png").size == (1152, 768)
     for words in ("before training", "after training", "noise floor"):
         assert words in result.err and words in (out / "swd.txt").read_text()
 
