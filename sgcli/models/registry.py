@@ -59,8 +59,8 @@ GROWING_FROM_8 = {**GROWING_FROM_4, "published_kimg": 25000, "initial_resolution
 GAMMA_10, GAMMA_100 = 10 * 32 / 1024**2, 100 * 32 / 1024**2  # published at 1024² with a batch of 32
 
 ROWS = [
-    # ProGAN, and StyleGAN's ladder (spec progan-stylegan1 §2, §4). w_avg_beta 0.99: the published average moved by 0.995
-    # twice a step, ours moves once.
+    # ProGAN, and StyleGAN's ladder (spec progan-stylegan1 §2, §4).
+    # w_avg_beta 0.99: the published average moved by 0.995 twice a step, ours moves once.
     Architecture(
         "progan", None, "ProGAN, as in its paper",
         G={"class": "progan-g", "z_dim": 512, "mapping_layers": 0, "channel_base": 16384, "channel_max": 512,

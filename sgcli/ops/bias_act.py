@@ -68,7 +68,7 @@ def bias_act(
     alpha = activation.default_alpha if alpha is None else alpha
     gain = activation.default_gain if gain is None else gain
     slope = {"linear": 1.0, "relu": 0.0, "lrelu": alpha}.get(act)
-    if slope is not None and gain > 0 and native.use_native(impl, x):
+    if slope is not None and gain > 0 and native.use_native(impl, x, "bias_act"):
         return torch.ops.sg.bias_act.default(x, b, dim, slope, gain, clamp)
     return _reference(x, b, dim, activation, alpha, gain, clamp)
 

@@ -1,8 +1,8 @@
-"""Compile sgcli/csrc at first use, for this machine, into the user's cache.
+"""Compile sgcli/csrc at first use, for this machine, into the user's cache: one library for the CPU, one for GPUs.
 
-The library's name holds a hash of everything that it depends on: sources, flags, compiler, PyTorch and CPU. Processes
-that come at the same time wait for the first one's build. A failed build is remembered under the same name, so that it
-is tried and reported once.
+A library's name holds a hash of everything that it depends on: sources, flags, compiler, PyTorch and CPU or GPUs.
+Processes that come at the same time wait for the first one's build. A failed build is remembered under the same name,
+so that it is tried and reported once.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from sgcli import files, progress
+from sgcli.ops import nvcc
 
+Device = Literal["cpu", "cuda"]
 SOURCES = Path(__file__).parents[1] / "csrc"
 FLAGS = [
     "-O3",
@@ -43,12 +46,13 @@ class Problem(Exception):
         self.repair = repair
 
 
-def library() -> Path:
-    """The compiled library, built if it is not in the cache yet. Raises Problem."""
+def library(device: Device = "cpu") -> Path:
+    """The compiled library for a kind of device, built if it is not in the cache yet. Raises Problem."""
     cache = files.cache_folder()
     if cache is None:
-        raise _report(Problem("no cache folder can be written", "set SG_CACHE_DIR to a folder that you may write to"))
-    path = cache / f"operators-{_key()}.so"
+        problem = Problem("no cache folder can be written", "set SG_CACHE_DIR to a folder that you may write to")
+        raise _report(problem, device)
+    path = cache / f"operators-{device}-{_key(device)}.so"
     if path.exists():
         return path
     with _locked(path.with_suffix(".lock")):
@@ -56,12 +60,12 @@ def library() -> Path:
             return path
         failure = path.with_suffix(".failed")
         if failure.exists():
-            raise _problem_of(failure)
+            raise _problem_of(failure, device)
         try:
-            _compile(path)
+            _compile(path, device)
         except Exception as error:  # whatever goes wrong in compiler, linker or loader, the reference takes over
             files.write_text(failure, str(error))
-            raise _report(_problem_of(failure)) from error
+            raise _report(_problem_of(failure, device), device) from error
     return path
 
 
@@ -81,12 +85,23 @@ def cpu_name() -> str:
     return _cpu_field("model name") or platform.machine()
 
 
-def _key() -> str:
+def sources(device: Device) -> list[Path]:
+    """What is compiled for a kind of device. format.cpp knows nothing of devices, and each library has it."""
+    patterns = ["*.cpp"] if device == "cpu" else ["*.cu", "format.cpp"]
+    return [path for pattern in patterns for path in sorted(SOURCES.glob(pattern))]
+
+
+def _key(device: Device) -> str:
+    machine: list[str | None]
+    if device == "cpu":
+        instructions = _cpu_field("flags") or _cpu_field("Features")  # the field's name on x86 and on ARM
+        machine = [*FLAGS, cpu_name(), instructions]
+    else:
+        machine = [*nvcc.FLAGS, nvcc.version(), *nvcc.architectures()]
     digest = hashlib.sha256()
-    for source in sorted(SOURCES.iterdir()):
+    for source in [*sources(device), *sorted(SOURCES.glob("*.h")), *sorted(SOURCES.glob("*.cuh"))]:
         digest.update(source.name.encode() + source.read_bytes())
-    instructions = _cpu_field("flags") or _cpu_field("Features")  # the field's name on x86 and on ARM
-    for part in (*FLAGS, compiler_version(), torch.__version__, cpu_name(), instructions):
+    for part in (*machine, compiler_version(), torch.__version__):
         digest.update(f"\0{part}".encode())
     return digest.hexdigest()[:16]
 
@@ -103,36 +118,46 @@ def _compiler() -> str:
     return os.environ.get("CXX", "c++")
 
 
-def _compile(path: Path) -> None:
+def _compile(path: Path, device: Device) -> None:
     """Build in a folder of our own, then move the library into place whole."""
     if compiler_version() is None:
         raise FileNotFoundError(f"no C++ compiler: '{_compiler()}' cannot be run")
+    with tempfile.TemporaryDirectory(prefix="build-", dir=path.parent) as folder, _spinner(device):
+        built = Path(folder) / "operators.so"
+        if device == "cuda":
+            nvcc.compile_library(sources(device), built, nvcc.architectures())
+        else:
+            _compile_for_cpu(built)
+        os.replace(built, path)
+
+
+def _compile_for_cpu(path: Path) -> None:
     import ninja
     from torch.utils import cpp_extension
 
-    with tempfile.TemporaryDirectory(prefix="build-", dir=path.parent) as folder, _spinner(), _on_path(ninja.BIN_DIR):
+    with _on_path(ninja.BIN_DIR):
         cpp_extension.load(
-            name="operators",
-            sources=[str(source) for source in sorted(SOURCES.glob("*.cpp"))],
+            name=path.stem,
+            sources=[str(source) for source in sources("cpu")],
             extra_cflags=FLAGS,
-            build_directory=folder,
+            build_directory=str(path.parent),
             is_python_module=False,
         )
-        os.replace(Path(folder) / "operators.so", path)
 
 
-def _problem_of(failure: Path) -> Problem:
+def _problem_of(failure: Path, device: Device) -> Problem:
     text = failure.read_text()
     first = next((line.strip() for line in text.splitlines() if "error:" in line), text.partition("\n")[0])
     if compiler_version() is None:
         return Problem(first, "install a C++ compiler (Debian, Ubuntu: apt install g++), or name one in CXX")
+    if device == "cuda" and nvcc.version() is None:
+        return Problem(first, f"install the CUDA toolkit {torch.version.cuda}, or name its folder in CUDA_HOME")
     return Problem(f"they do not compile: {first}", f"see {failure}, delete it to try again")
 
 
-def _report(problem: Problem) -> Problem:
-    progress.warn(
-        f"native operators: {problem.what}; using PyTorch's own, many times slower. To repair: {problem.repair}"
-    )
+def _report(problem: Problem, device: Device) -> Problem:
+    what = "native operators" if device == "cpu" else "native operators for the GPU"
+    progress.warn(f"{what}: {problem.what}; using PyTorch's own, many times slower. To repair: {problem.repair}")
     return problem
 
 
@@ -145,13 +170,14 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _spinner() -> Iterator[None]:
+def _spinner(device: Device) -> Iterator[None]:
     if progress.is_quiet() or not sys.stderr.isatty():
         yield
         return
     from rich.console import Console
 
-    with Console(stderr=True).status("compiling the native operators (once for this machine, some ten seconds)"):
+    operators, seconds = ("native operators", "ten") if device == "cpu" else ("CUDA operators", "thirty")
+    with Console(stderr=True).status(f"compiling the {operators} (once for this machine, some {seconds} seconds)"):
         yield
 
 

@@ -51,7 +51,7 @@ def filtered_lrelu(
         raise ValueError(f"padding: {padding} leaves less than the filters of the {x.shape[2]}x{x.shape[3]} image")
     if fu is None and fd is None and up == down == 1 and not any(padding):
         return bias_act(x, b, act="lrelu", alpha=slope, gain=gain, clamp=clamp, impl=impl)
-    if native.use_native(impl, x):
+    if native.use_native(impl, x, "filtered_lrelu"):
         fu, fd = native.plain_filter(fu), native.plain_filter(fd)
         save = torch.is_grad_enabled() and (x.requires_grad or (b is not None and b.requires_grad))
         return torch.ops.sg.filtered_lrelu.default(
@@ -83,8 +83,10 @@ def _register() -> None:
     def fake(x, fu, fd, b, up, down, padding, gain, slope, clamp, flip_filter, save):
         h, w = output_size(x, fu, fd, up, down, padding)
         tw, th = filter_size(fd)
-        # Two bits (below zero, clamped) for each of 16 channels of each fine sample that reaches an output.
-        codes = x.shape[0] if save else 0, (x.shape[1] + 15) // 16, (h - 1) * down + th, (w - 1) * down + tw
+        # Two bits (below zero, clamped) for each fine sample that reaches an output. A word has those of 16 channels;
+        # on a GPU, those of 16 neighbours along x.
+        n, c, fine_h, fine_w = x.shape[0] if save else 0, x.shape[1], (h - 1) * down + th, (w - 1) * down + tw
+        codes = (n, c, (fine_w + 15) // 16, fine_h) if x.is_cuda else (n, (c + 15) // 16, fine_h, fine_w)
         return native.empty_image(x, h, w), x.new_empty(codes, dtype=torch.int32)
 
     @torch.library.register_fake("sg::filtered_lrelu_replay")

@@ -52,7 +52,8 @@ def modulated_bias_act(
             raise ValueError(f"{name}: shape {list(given.shape)} given, {' or '.join(map(str, shapes))} wanted")
     if gain <= 0:
         raise ValueError(f"gain: {gain} given, a positive number wanted")
-    if native.use_native(impl, x) and x.is_contiguous(memory_format=torch.channels_last):
+    in_lanes = x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last)
+    if in_lanes and native.use_native(impl, x, "modulated_bias_act"):
         return torch.ops.sg.modulated_bias_act.default(x, b, scale, noise, out_scale, slope, gain, clamp)
     # Planes of pixels are best left to several operators: the scales of one plane are single numbers.
     v = _scale_and_add_noise(x, scale, noise)

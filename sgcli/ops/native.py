@@ -1,5 +1,7 @@
 """Load the native operators (sgcli/csrc), and decide for each call between them and the plain PyTorch reference.
 
+There is a library for the CPU and, where there is a GPU, one more for it, built when the first tensor on it comes.
+
 `SG_OPS` overrides the choice: `reference` never uses native code, `strict` refuses to go on without it, and `native`
 (the default) uses it where it can be had.
 """
@@ -17,10 +19,16 @@ from typing import Literal, NamedTuple
 import torch
 
 from sgcli.errors import SgError, UsageError
-from sgcli.ops import build
+from sgcli.ops import build, nvcc
+from sgcli.ops.build import Device
 
 Impl = Literal["auto", "native", "reference"]
-OPERATORS = ("bias_act", "modulated_bias_act", "upfirdn2d", "filtered_lrelu")
+OPERATORS: dict[str, tuple[Device, ...]] = {  # and the devices that they have kernels for
+    "bias_act": ("cpu", "cuda"),
+    "modulated_bias_act": ("cpu",),
+    "upfirdn2d": ("cpu", "cuda"),
+    "filtered_lrelu": ("cpu", "cuda"),
+}
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 MODES = ("native", "strict", "reference")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -32,15 +40,17 @@ _is_switched_off = False
 
 
 class Choice(NamedTuple):
-    """Which implementation an operator uses, and why."""
+    """Which implementation an operator uses for tensors on a device, and why."""
 
     operator: str
+    device: Device
     implementation: str  # "native" or "reference"
     reason: str
+    missing: bool = False  # native code should be there, and is not
 
 
-def use_native(impl: Impl, x: torch.Tensor) -> bool:
-    """Whether a call with first argument `x` runs native code.
+def use_native(impl: Impl, x: torch.Tensor, operator: str) -> bool:
+    """Whether a call of `operator` with first argument `x` runs native code.
 
     Raises ValueError for an unknown `impl` or where native code was asked for and cannot take x, SgError where it was
     asked for (by `impl` or SG_OPS=strict) and cannot be had.
@@ -49,22 +59,24 @@ def use_native(impl: Impl, x: torch.Tensor) -> bool:
         return False
     if impl not in ("auto", "native"):
         raise ValueError(f"impl: '{impl}' is unknown; one of auto, native, reference")
-    takes_x = x.device.type == "cpu" and x.dtype in DTYPES
+    devices = OPERATORS[operator]
+    takes_x = x.device.type in devices and x.dtype in DTYPES
     if impl == "auto":
-        return takes_x and _is_default()
+        return takes_x and _is_default(x.device.type)
     if not takes_x:
-        raise ValueError(f"x: {x.dtype} on {x.device.type} given; native operators take {_list_of_dtypes()} on cpu")
-    return require()
+        wanted = f"{_list_of_dtypes()} on {' or '.join(devices)}"
+        raise ValueError(f"x: {x.dtype} on {x.device.type} given; native operators take {wanted}")
+    return require(x.device.type)
 
 
-def available() -> bool:
-    """Whether the native library is loaded, after building and loading it at the first call."""
-    return _load() is None
+def available(device: str = "cpu") -> bool:
+    """Whether the native library for a kind of device is loaded, after building and loading it at the first call."""
+    return _load(device) is None
 
 
-def require() -> bool:
-    """True, or SgError with the repair where there is no native library."""
-    if problem := _load():
+def require(device: str = "cpu") -> bool:
+    """True, or SgError with the repair where there is no native library for the device."""
+    if problem := _load(device):
         raise SgError(f"the native operators cannot be used: {problem.what}", problem.repair)
     return True
 
@@ -80,8 +92,8 @@ def switched_off() -> Iterator[None]:
         _is_switched_off = before
 
 
-def _is_default() -> bool:
-    return not _is_switched_off and mode() != "reference" and available()
+def _is_default(device: str) -> bool:
+    return not _is_switched_off and mode() != "reference" and available(device)
 
 
 # torch.compile calls these for their value instead of looking inside. (torch.compiler.assume_constant_result sets the
@@ -90,14 +102,24 @@ for function in (require, _is_default):
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
-def status() -> list[Choice]:
-    """For each operator on the CPU: which implementation `impl='auto'` uses, and why."""
+def status(device: Device = "cpu") -> list[Choice]:
+    """For each operator on a kind of device: which implementation `impl='auto'` uses, and why."""
+    return [_choice(operator, device) for operator in OPERATORS]
+
+
+def _choice(operator: str, device: Device) -> Choice:
     if mode() == "reference":
-        return [Choice(name, "reference", "SG_OPS=reference") for name in OPERATORS]
-    if problem := _load():
-        return [Choice(name, "reference", f"{problem.what} ({problem.repair})") for name in OPERATORS]
-    reason = f"built for {build.cpu_name()} by {build.compiler_version()}"
-    return [Choice(name, "native", reason) for name in OPERATORS]
+        return Choice(operator, device, "reference", "SG_OPS=reference")
+    if device == "cuda" and not torch.cuda.is_available():
+        pytorch = "finds none" if torch.version.cuda else f"{torch.__version__} is built without CUDA"
+        return Choice(operator, device, "reference", f"no GPU: PyTorch {pytorch}")
+    if device not in OPERATORS[operator]:
+        return Choice(operator, device, "reference", f"has no {device} kernel")
+    if problem := _load(device):
+        return Choice(operator, device, "reference", f"{problem.what} ({problem.repair})", missing=True)
+    if device == "cpu":
+        return Choice(operator, device, "native", f"built for {build.cpu_name()} by {build.compiler_version()}")
+    return Choice(operator, device, "native", f"built for {torch.cuda.get_device_name()} by nvcc, {nvcc.version()}")
 
 
 def empty_image(x: torch.Tensor, h: int, w: int) -> torch.Tensor:
@@ -133,26 +155,32 @@ def mode() -> str:
     return value
 
 
-def _load() -> build.Problem | None:
+def _load(device: str) -> build.Problem | None:
     with _loading:
-        return _load_once()
+        problem = _load_once("cpu")  # the schemas and derivatives are there, whatever the device
+        return problem if problem or device == "cpu" else _load_once("cuda")
 
 
 @functools.cache
-def _load_once() -> build.Problem | None:
+def _load_once(device: Device) -> build.Problem | None:
     """Build if necessary and load. Returns what is wrong, or None."""
     try:
-        torch.ops.load_library(build.library())
+        torch.ops.load_library(build.library(device))
     except build.Problem as problem:
         if mode() == "strict":
             raise SgError(f"SG_OPS=strict, and no native operators: {problem.what}", problem.repair) from problem
         return problem
+    if device == "cpu":
+        _complete()
+    return None
+
+
+def _complete() -> None:
     global _is_loaded
     _is_loaded = True
     for register in _registrations:
         register()
     _keep_freed_memory()
-    return None
 
 
 def _keep_freed_memory() -> None:

@@ -63,7 +63,7 @@ def upfirdn2d(
     h, w = x.shape[2:]
     if h * up_y + y0 + y1 < fh or w * up_x + x0 + x1 < fw:
         raise ValueError(f"padding: {[x0, x1, y0, y1]} leaves less than the {fh}x{fw} filter of the {h}x{w} image")
-    if native.use_native(impl, x):
+    if native.use_native(impl, x, "upfirdn2d"):
         f, padding = native.plain_filter(f), [x0, x1, y0, y1]
         return torch.ops.sg.upfirdn2d.default(x, f, [up_x, up_y], [down_x, down_y], padding, flip_filter, gain)
     return _reference(x, f, (up_x, up_y), (down_x, down_y), (x0, x1, y0, y1), flip_filter, gain)

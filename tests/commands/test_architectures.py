@@ -31,7 +31,15 @@ def test_trains_resumes_and_draws(arch, faces, tmp_path):
     assert np.abs(pictures[0] - pictures[1]).max() > 1e-4
 
 
-@pytest.mark.parametrize("depth", [0, 1, 2, 8])
+@pytest.mark.parametrize("d_connection", ["orig", "skip", "resnet"])
+@pytest.mark.parametrize("g_connection", ["orig", "skip", "resnet"])
+def test_nine_pairs_of_connections(g_connection, d_connection, faces, tmp_path):
+    pair = ["--g-connection", g_connection, "--d-connection", d_connection]
+    result = train(faces, tmp_path, "--arch", "sg2-e", *pair, "--kimg", 0.004)
+    assert result.status == 0, result.err
+
+
+@pytest.mark.parametrize("depth", [0, 1, 8])
 @pytest.mark.parametrize("arch", ["progan", "sg1-b", "sg1-f", "sg2-f"])
 def test_mapping_depths(arch, depth, faces, tmp_path):
     widths = ["--w-dim", 8] if arch.startswith(("sg1-f", "sg2")) else []

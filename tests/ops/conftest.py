@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
-from sgcli.ops import native
+from sgcli.ops import build, native
+
+if library := os.environ.get("SG_TEST_OPERATORS"):  # test_cuda_on_cpu.py puts its library in the place of the CPU's
+    build.library = lambda device="cpu": Path(library)
 
 
 def skip_without_native() -> None:

@@ -76,7 +76,7 @@ def run_both(operator, x, b=None, **arguments) -> None:
     with torch.no_grad():  # nothing is kept for a backward pass
         assert_agrees(operator(x, **given_b, **arguments, impl="native"), expected.detach(), x)
 
-    dy = torch.randn(expected.shape, dtype=torch.float64).to(x.dtype)
+    dy = torch.randn(expected.shape, dtype=torch.float64).to(x)
     expected_gradients = torch.autograd.grad(expected, [wide, *([] if b is None else [wide_b])], dy.double())
     gradients = torch.autograd.grad(actual, [x, *([] if b is None else [b])], dy)
     for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):

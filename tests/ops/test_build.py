@@ -94,7 +94,7 @@ def test_two_processes_build_once(tmp_path, monkeypatch):
 
 def test_falls_back_to_the_reference(monkeypatch):
     problem = build.Problem("no C++ compiler", "install one")
-    monkeypatch.setattr(native, "_load_once", lambda: problem)
+    monkeypatch.setattr(native, "_load_once", lambda device: problem)
     x = torch.ones(1, 1, 2, 2)
     torch.testing.assert_close(upfirdn2d(x, torch.ones(1)), x)
     with pytest.raises(SgError, match="no C"):
@@ -107,7 +107,7 @@ def test_falls_back_to_the_reference(monkeypatch):
 def test_sg_ops(monkeypatch):
     monkeypatch.setenv("SG_OPS", "reference")
     assert {choice.reason for choice in native.status()} == {"SG_OPS=reference"}
-    assert not native.use_native("auto", torch.ones(1))
+    assert not native.use_native("auto", torch.ones(1), "bias_act")
     native.mode.cache_clear()
     monkeypatch.setenv("SG_OPS", "fast")
     with pytest.raises(UsageError, match="SG_OPS=fast: one of native, strict, reference wanted"):
@@ -118,4 +118,4 @@ def test_strict_refuses_the_reference(tmp_path, monkeypatch):
     monkeypatch.setenv("SG_OPS", "strict")
     monkeypatch.setenv("CXX", str(tmp_path / "missing"))
     with pytest.raises(SgError, match="SG_OPS=strict"):
-        native._load_once.__wrapped__()
+        native._load_once.__wrapped__("cpu")

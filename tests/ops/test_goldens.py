@@ -34,10 +34,14 @@ def assert_close(actual: torch.Tensor, expected: torch.Tensor) -> None:
 
 @pytest.mark.parametrize(("name", "case"), [case for name in OPERATORS for case in load_cases(name)])
 def test_golden(name, case, impl):
+    check_golden(name, case, impl, torch.device("cpu"))
+
+
+def check_golden(name: str, case: dict, impl: str, device: torch.device) -> None:
     operator, variables, constants = OPERATORS[name]
     with np.load(GOLDEN / f"{name}.npz") as file:
         i = f"{case['i']}/"
-        data = {key[len(i) :]: torch.from_numpy(file[key]) for key in file.files if key.startswith(i)}
+        data = {key[len(i) :]: torch.from_numpy(file[key]).to(device) for key in file.files if key.startswith(i)}
     inputs = [data[key].requires_grad_() for key in variables]
     filters = {key: data.get(key) for key in constants}
 
