@@ -10,6 +10,7 @@ import numpy as np
 
 FEW_DECADES = 2.5  # below, a logarithmic axis marks 2 and 5 as well as 1
 SAME = 1e-9  # relative difference up to which values count as one
+STEPS = (1, 2, 5, 10)  # between ticks, times a power of ten
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,17 @@ def make_axis(values: np.ndarray, log: bool, num_ticks: int, padding: float = 0.
 
 
 def _linear_ticks(low: float, high: float, num_ticks: int) -> list[float]:
-    """Multiples of 1, 2 or 5 times a power of ten."""
+    """Multiples of 1, 2 or 5 times a power of ten: the fewest that are about `num_ticks`, and at least one."""
     rough = (high - low) / num_ticks
     magnitude = 10 ** math.floor(math.log10(rough))
-    step = magnitude * next(factor for factor in (1, 2, 5, 10) if factor * magnitude >= rough * 0.999)
-    slack = step * 1e-6  # an end that is a multiple counts, whatever its last bit says
-    return [number * step for number in range(math.ceil((low - slack) / step), math.floor((high + slack) / step) + 1)]
+    fitting = next(index for index, factor in enumerate(STEPS) if factor * magnitude >= rough * 0.999)
+    for factor in reversed(STEPS[: fitting + 1]):  # a range just short of two multiples may hold none
+        step = magnitude * factor
+        slack = step * 1e-6  # an end that is a multiple counts, whatever its last bit says
+        numbers = range(math.ceil((low - slack) / step), math.floor((high + slack) / step) + 1)
+        if numbers:
+            break
+    return [number * step for number in numbers]
 
 
 def _log_ticks(low: float, high: float, num_ticks: int) -> list[float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sgcli.media.axes import make_axis
@@ -71,6 +71,7 @@ def test_ticks_are_round(low, high, log, labels):
     st.integers(2, 12),
     st.sampled_from([0, 0.05]),
 )
+@example([-500000500001.0, -900400900402.0], False, 2, 0)  # just short of two multiples of 5e11
 def test_axes_hold_all_values_and_some_ticks(values, log, num_ticks, padding):
     values = np.array(values)
     if log:
