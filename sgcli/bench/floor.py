@@ -14,13 +14,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 aten = torch.ops.aten
-COUNTED = {
-    aten.convolution.default,
-    aten.convolution_backward.default,
-    aten.mm.default,
-    aten.addmm.default,
-    aten.bmm.default,
+# Convolutions, and the place of `groups` among their arguments. Without autograd the composite ones arrive whole.
+CONVOLUTIONS: dict[Callable, int] = {
+    aten.convolution.default: 8,
+    aten.convolution_backward.default: 9,
+    aten.conv2d.default: 6,
+    aten.conv_transpose2d.input: 6,
 }
+PRODUCTS = {aten.mm.default, aten.addmm.default, aten.bmm.default, aten.matmul.default, aten.linear.default}
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Recorder(TorchDispatchMode):
         super().__init__()
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func in COUNTED and not _is_depthwise(func, args):
+        if func in PRODUCTS or (func in CONVOLUTIONS and not _is_depthwise(func, args)):
             self.calls.append((func, tree_map(_stand_in, args), dict(kwargs or {})))
         return func(*args, **(kwargs or {}))
 
@@ -62,7 +63,5 @@ def _stand_in(value: object) -> object:
 
 def _is_depthwise(func: Callable, args: tuple) -> bool:
     """FIR filters of the reference are depthwise convolutions; they are not part of the floor."""
-    if func not in (aten.convolution.default, aten.convolution_backward.default):
-        return False
-    groups = args[8] if func is aten.convolution.default else args[9]
-    return groups > 1
+    place = CONVOLUTIONS[func]
+    return len(args) > place and args[place] > 1
