@@ -23,9 +23,10 @@ from sgcli.training.randomness import draw_latents
 from sgcli.training.schedule import Schedule, Stage
 from sgcli.training.stats import Stats
 
-# Share of the probe's speed that whole steps reach, seen on a 2-core CPU with the tiny and the full networks: what is
-# not a convolution, and convolutions of awkward shapes. The estimate is good to about a factor of two.
-STEP_EFFICIENCY = 0.35
+# A phase takes its operations at a share of the probe's speed, and a time that does not depend on them: that of starting
+# some thousand operators. Both seen on a 2-core CPU: sg2 at 64², 830 s/kimg; the demo's small networks, 6.9 s/kimg.
+STEP_EFFICIENCY = 0.85
+PHASE_SECONDS = 0.035
 PROBE_SECONDS = 0.5
 SAMPLES = 50  # points of the run at which its schedule is looked at
 
@@ -63,7 +64,8 @@ def estimate(config: TrainingConfig, device: torch.device) -> Estimate:
             costs += [(share / phase.interval / stage.batch_gpu, *phase_cost(phase, config, stage)) for phase in phases]
     g, d = (sum(p.numel() for p in network.parameters()) for network in (G, D))
     flops_per_image = sum(weight * flops for weight, flops, _ in costs)
-    sec_per_kimg = 1000 * flops_per_image / (probe_flops(device) * STEP_EFFICIENCY)
+    phases_per_image = sum(weight for weight, _, _ in costs)
+    sec_per_image = flops_per_image / (probe_flops(device) * STEP_EFFICIENCY) + phases_per_image * PHASE_SECONDS
     # Weights, gradients, two Adam moments for both; the moving average of G.
     memory = 4 * (5 * g + 4 * d) + max(kept for _, _, kept in costs)
     snapshot, state = 4 * (2 * g + d), 4 * (4 * g + 3 * d)
@@ -74,8 +76,8 @@ def estimate(config: TrainingConfig, device: torch.device) -> Estimate:
         memory_gb=memory / 1e9,
         snapshot_gb=snapshot / 1e9,
         disk_gb=(snapshots * snapshot + 2 * state) / 1e9,
-        sec_per_kimg=sec_per_kimg,
-        hours=sec_per_kimg * config.kimg / 3600,
+        sec_per_kimg=1000 * sec_per_image,
+        hours=1000 * sec_per_image * config.kimg / 3600,
     )
 
 
