@@ -23,7 +23,7 @@ from sgcli.training.randomness import draw_latents
 from sgcli.training.schedule import Schedule, Stage
 from sgcli.training.stats import Stats
 
-# A phase takes its operations at a share of the probe's speed, and a time that does not depend on them: that of starting
+# A phase takes its operations at a share of the probe's speed, and a time that does not depend on them: for starting
 # some thousand operators. Both seen on a 2-core CPU: sg2 at 64², 830 s/kimg; the demo's small networks, 6.9 s/kimg.
 STEP_EFFICIENCY = 0.85
 PHASE_SECONDS = 0.035
