@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from sgcli.bench import floor
-from sgcli.bench.timing import Timing, operators, time_in_turns
+from sgcli.bench.timing import Timing, operators, peak_memory, time_in_turns
 from sgcli.models import registry
+from sgcli.models.memory import place
 from sgcli.models.precision import set_precision
 from sgcli.ops.bias_act import bias_act
 from sgcli.ops.filtered_lrelu import filtered_lrelu
 from sgcli.ops.upfirdn2d import setup_filter, upfirdn2d
 from sgcli.training.config import resolve_config
 from sgcli.training.loop import make_players
-from sgcli.training.phases import MicroBatch, make_phases, run_phase
+from sgcli.training.phases import MicroBatch, Phase, make_phases, run_phase
 from sgcli.training.randomness import draw_latents
 from sgcli.training.stats import Stats
 
@@ -31,6 +32,7 @@ class Row:
 
     work: str
     timings: dict[str, Timing]  # "native", "reference", "floor" or "copy"
+    peaks: dict[str, int] = field(default_factory=dict)  # bytes of memory, of "native" and "reference"
     bytes_moved: int | None = None  # read and written at least
     images: int = 1  # the timings are for so many
 
@@ -108,7 +110,7 @@ def _operator(work: str, x: torch.Tensor, function: Callable, moved: int) -> Ite
         if not suffix:
             ways["copy"] = lambda: target.copy_(source)
         timings = time_in_turns(ways, x.device, REFERENCE_REPEATS)
-        yield Row(work + suffix, timings, moved if not suffix else None)
+        yield Row(work + suffix, timings, _peaks(ways, x.device), moved if not suffix else None)
 
 
 # ----- networks
@@ -119,7 +121,7 @@ def generate_rows(
 ) -> Iterator[Row]:
     """G drawing `batch` pictures and D scoring them."""
     config = bench_config(arch, resolution, batch, precision, **sizes)
-    G, D = (registry.build_network(spec).eval().requires_grad_(False).to(device) for spec in (config.G, config.D))
+    G, D = (place(registry.build_network(spec).eval().requires_grad_(False), device) for spec in (config.G, config.D))
     for network in (G, D):
         set_precision(network, precision)
     z, c = torch.randn(batch, config.G["z_dim"], device=device), torch.zeros(batch, 0, device=device)
@@ -134,7 +136,8 @@ def generate_rows(
             D(img, c)
 
     for work, call in ((f"{arch} {resolution}² generate", draw), (f"{arch} {resolution}² score (D)", score)):
-        yield Row(work, time_in_turns(_ways(call), device, REFERENCE_REPEATS), images=batch)
+        ways = _ways(call)
+        yield Row(work, time_in_turns(ways, device, REFERENCE_REPEATS), _peaks(ways, device), images=batch)
 
 
 def train_rows(arch: str, resolution: int, batch: int, device: torch.device, precision: str, **sizes) -> Iterator[Row]:
@@ -143,17 +146,42 @@ def train_rows(arch: str, resolution: int, batch: int, device: torch.device, pre
     phases = make_phases(config, make_players(config, device), Stats())
     micro = _micro_batch(config, device)
     per_image: dict[str, list[Timing]] = {}
+    peaks: dict[str, int] = {}
     for phase in phases:
-        timings = time_in_turns(_ways(functools.partial(run_phase, phase, [micro])), device, REFERENCE_REPEATS)
+        ways = _ways(functools.partial(run_phase, phase, [micro]))
+        timings, memory = time_in_turns(ways, device, REFERENCE_REPEATS), _peaks(ways, device)
         for way, timing in timings.items():
             share = [value / phase.interval for value in (timing.median, timing.low, timing.high)]
             per_image.setdefault(way, []).append(Timing(*share))
-        yield Row(f"{arch} {resolution}² {phase.name}", timings, images=batch)
+        peaks = {way: max(peaks.get(way, 0), peak) for way, peak in memory.items()}
+        yield Row(f"{arch} {resolution}² {phase.name}", timings, memory, images=batch)
     total = {
         way: Timing(*(sum(getattr(timing, name) for timing in parts) for name in ("median", "low", "high")))
         for way, parts in per_image.items()
     }
-    yield Row(f"{arch} {resolution}² training step", total, images=batch)
+    yield Row(f"{arch} {resolution}² training step", total, peaks, images=batch)
+
+
+def augment_row(
+    arch: str, resolution: int, batch: int, device: torch.device, precision: str, pipe: str, **sizes
+) -> Iterator[Row]:
+    """The training step without augmentation, and with the transforms `pipe` at p = 0.5."""
+    steps: dict[str, Callable[[], object]] = {}
+    for way, aug in (("native", "none"), ("augmented", "fixed")):
+        config = bench_config(arch, resolution, batch, precision, aug=aug, aug_pipe=pipe, aug_p=0.5, **sizes)
+        phases, micro = make_phases(config, make_players(config, device), Stats()), _micro_batch(config, device)
+        steps[way] = _with("strict", functools.partial(_run_steps, phases, micro))
+    cycle = max(phase.interval for phase in phases)
+    timings = time_in_turns(steps, device, REFERENCE_REPEATS)
+    yield Row(f"{arch} {resolution}² training step, --aug-pipe {pipe}", timings, images=batch * cycle)
+
+
+def _run_steps(phases: list[Phase], micro: MicroBatch) -> None:
+    """As many steps as it takes until every phase has run."""
+    for step in range(max(phase.interval for phase in phases)):
+        for phase in phases:
+            if step % phase.interval == 0:
+                run_phase(phase, [micro])
 
 
 def bench_config(arch: str, resolution: int, batch: int, precision: str, tiny: bool = False, **sizes):
@@ -182,6 +210,10 @@ def _ways(call: Callable[[], None]) -> dict[str, Callable[[], object]]:
     native = _with("strict", call)
     calls = floor.record(native)
     return {"native": native, "reference": _with("reference", call), "floor": lambda: floor.replay(calls)}
+
+
+def _peaks(ways: dict[str, Callable[[], object]], device: torch.device) -> dict[str, int]:
+    return {name: peak_memory(ways[name], device) for name in ("native", "reference")}
 
 
 def _with(mode: str, call: Callable[[], object]) -> Callable[[], object]:

@@ -25,10 +25,12 @@ def doctor(quiet: options.Quiet = False) -> None:
     for name, fact in machine_facts():
         print(f"{name:<16} {fact}")
     print()
-    healthy = report_choices()
     import torch
 
     devices = [torch.device("cpu"), *([torch.device("cuda")] if torch.cuda.is_available() else [])]
+    healthy = True
+    for device in devices:
+        healthy &= report_choices(device)
     for device in devices:
         healthy &= report_checks(device)
     if not healthy:
@@ -66,14 +68,14 @@ def nvcc_version() -> str:
     return next((line.strip() for line in output if "release" in line), nvcc)
 
 
-def report_choices() -> bool:
+def report_choices(device: torch.device) -> bool:
     """Print which implementation each operator uses and why; False where native code was wanted and is missing."""
     from sgcli.ops import native
 
     healthy = True
-    for choice in native.status():
-        print(f"{choice.operator:<16} {choice.implementation}: {choice.reason}")
-        healthy &= choice.implementation == "native" or native.mode() == "reference"
+    for choice in native.status(device.type):  # type: ignore[arg-type]
+        print(f"{choice.operator:<18} {choice.implementation} on {choice.device}: {choice.reason}")
+        healthy &= not choice.missing
     return healthy
 
 
@@ -90,7 +92,7 @@ def report_checks(device: torch.device) -> bool:
             verdict = "ok" if check.passed else "WRONG"
             name = str(dtype).removeprefix("torch.")
             print(
-                f"{check.operator:<16} {check.what:<16} {name:<9} on {device.type}: error {check.error:.1e}  {verdict}"
+                f"{check.operator:<18} {check.what:<16} {name:<9} on {device.type}: error {check.error:.1e}  {verdict}"
             )
             healthy &= check.passed
     if not healthy:

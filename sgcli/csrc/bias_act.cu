@@ -224,7 +224,7 @@ BiasAct prepare(const Tensor& x, const OptionalTensor& b, int64_t dim, double sl
 Tensor bias_act(const Tensor& x_any, const OptionalTensor& b_any, int64_t dim, double slope, double gain,
                 std::optional<double> clamp) {
   const Tensor x = dense(x_any), y = torch::stable::empty_like(x);
-  const OptionalTensor b = bias_like(b_any, x);
+  const OptionalTensor b = numbers_like(b_any, x);
   BiasAct p = prepare(x, b, dim, slope, gain, clamp);
   p.to = y.data_ptr();
   if (p.total() == 0) return y;
@@ -239,7 +239,7 @@ Tensor bias_act(const Tensor& x_any, const OptionalTensor& b_any, int64_t dim, d
 std::tuple<Tensor, Tensor> bias_act_grad(const Tensor& v_any, const OptionalTensor& b_any, const Tensor& y, int64_t dim,
                                          double slope, double gain, std::optional<double> clamp, bool sum) {
   const Tensor v = like(v_any, y), dx = torch::stable::empty_like(y);
-  const OptionalTensor b = bias_like(b_any, y);
+  const OptionalTensor b = numbers_like(b_any, y);
   BiasAct p = prepare(v, b, dim, slope, gain, clamp);
   p.y = y.const_data_ptr();
   p.to = dx.data_ptr();

@@ -79,20 +79,43 @@ inline Block<T> leaky_relu(Block<T> v, T slope) {
   return v;
 }
 
+// The smaller and the larger of each lane; b where either is NaN.
+template <class T>
+inline typename Block<T>::Part smaller(typename Block<T>::Part a, typename Block<T>::Part b) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<T, float>) return (typename Block<T>::Part)_mm512_min_ps((__m512)a, (__m512)b);
+#elif defined(__AVX__)
+  if constexpr (std::is_same_v<T, float>) return (typename Block<T>::Part)_mm256_min_ps((__m256)a, (__m256)b);
+#endif
+  return a < b ? a : b;
+}
+
+template <class T>
+inline typename Block<T>::Part larger(typename Block<T>::Part a, typename Block<T>::Part b) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<T, float>) return (typename Block<T>::Part)_mm512_max_ps((__m512)a, (__m512)b);
+#elif defined(__AVX__)
+  if constexpr (std::is_same_v<T, float>) return (typename Block<T>::Part)_mm256_max_ps((__m256)a, (__m256)b);
+#endif
+  return a > b ? a : b;
+}
+
 // Keeps NaN, as torch.clamp does.
 template <class T>
 inline Block<T> clamp(Block<T> v, T limit) {
-  for (auto& part : v.part) {
-    const auto high = typename Block<T>::Part{} + limit;
-    part = part > high ? high : part;
-    part = part < -high ? -high : part;
-  }
+  const auto high = typename Block<T>::Part{} + limit;
+  for (auto& part : v.part) part = larger<T>(-high, smaller<T>(high, part));
   return v;
 }
 
 // Where bit l of `bits` is set, lane l of a, else of b.
 template <class T>
 inline Block<T> select(uint32_t bits, const Block<T>& a, const Block<T>& b) {
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<T, float>) {
+    return {(typename Block<T>::Part)_mm512_mask_mov_ps((__m512)b.part[0], bits, (__m512)a.part[0])};
+  }
+#endif
   using Bits = typename Block<T>::Bits;
   Block<T> result;
   for (int i = 0; i < Block<T>::kParts; i++) {
@@ -199,6 +222,11 @@ inline void store(S* to, const Block<T>& block) {
 template <class T, class S>
 inline Block<T> load(const S* from, int count) {
   if (count == kLanes) return load<T>(from);
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<S, float> && std::is_same_v<T, float>) {
+    return {(typename Block<T>::Part)_mm512_maskz_loadu_ps((1 << count) - 1, from)};
+  }
+#endif
   alignas(64) S lanes[kLanes] = {};
   for (int l = 0; l < count; l++) lanes[l] = from[l];
   return load<T>(lanes);
@@ -207,6 +235,11 @@ inline Block<T> load(const S* from, int count) {
 template <class T, class S>
 inline void store(S* to, const Block<T>& block, int count) {
   if (count == kLanes) return store(to, block);
+#if defined(__AVX512F__)
+  if constexpr (std::is_same_v<S, float> && std::is_same_v<T, float>) {
+    return _mm512_mask_storeu_ps(to, (1 << count) - 1, (__m512)block.part[0]);
+  }
+#endif
   alignas(64) S lanes[kLanes];
   store(lanes, block);
   for (int l = 0; l < count; l++) to[l] = lanes[l];

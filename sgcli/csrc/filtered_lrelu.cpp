@@ -41,12 +41,14 @@ Codes as_codes(const Tensor& codes, const Image& image) {
 
 template <class T>
 std::tuple<Tensor, Tensor> forward(const Tensor& x, const OptionalTensor& fu, const OptionalTensor& fd,
-                                   const OptionalTensor& b, int64_t up, int64_t down, const Ints& padding, double gain,
-                                   double slope, std::optional<double> limit, bool flip_filter, bool save) {
+                                   const OptionalTensor& b, const OptionalTensor& scale, int64_t up, int64_t down,
+                                   const Ints& padding, double gain, double slope, std::optional<double> limit,
+                                   bool flip_filter, bool save) {
   Resampling<T> r = prepare<T>(x, fu, fd, up, down, padding, gain, slope, flip_filter);
   r.activation = Activation::kLeakyRelu;
   if (limit) r.limit = static_cast<T>(*limit);
   if (b) r.bias = read_vector<T>(*b, r.in.blocks() * kLanes);
+  if (scale) r.scale = read_per_sample<T>(*scale, r.in);
   Tensor codes = torch::stable::empty({save ? r.in.n : 0, r.in.blocks(), r.y.fine(), r.x.fine()}, ScalarType::Int,
                                       std::nullopt, x.device());
   if (save) r.codes = as_codes(codes, r.in);
@@ -67,13 +69,13 @@ Tensor replay(const Tensor& x, const Tensor& codes, const OptionalTensor& fu, co
 }
 
 std::tuple<Tensor, Tensor> filtered_lrelu(const Tensor& x, const OptionalTensor& fu, const OptionalTensor& fd,
-                                          const OptionalTensor& b, int64_t up, int64_t down, const Ints& padding,
-                                          double gain, double slope, std::optional<double> clamp, bool flip_filter,
-                                          bool save) {
+                                          const OptionalTensor& b, const OptionalTensor& scale, int64_t up,
+                                          int64_t down, const Ints& padding, double gain, double slope,
+                                          std::optional<double> clamp, bool flip_filter, bool save) {
   STD_TORCH_CHECK(x.dim() == 4, "x: rank ", x.dim(), " given, [N, C, H, W] wanted");
   const bool wide = x.scalar_type() == ScalarType::Double;
   const auto run = wide ? forward<double> : forward<float>;
-  return run(dense(x), fu, fd, b, up, down, padding, gain, slope, clamp, flip_filter, save);
+  return run(dense(x), fu, fd, b, scale, up, down, padding, gain, slope, clamp, flip_filter, save);
 }
 
 Tensor filtered_lrelu_replay(const Tensor& x, const Tensor& codes, const OptionalTensor& fu, const OptionalTensor& fd,

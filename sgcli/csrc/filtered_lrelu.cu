@@ -31,15 +31,17 @@ Codes as_codes(const Tensor& codes, const Tensor& x) {
 }
 
 std::tuple<Tensor, Tensor> filtered_lrelu(const Tensor& x_any, const OptionalTensor& fu, const OptionalTensor& fd,
-                                          const OptionalTensor& b, int64_t up, int64_t down, const Ints& padding,
-                                          double gain, double slope, std::optional<double> clamp, bool flip_filter,
-                                          bool save) {
+                                          const OptionalTensor& b, const OptionalTensor& scale_any, int64_t up,
+                                          int64_t down, const Ints& padding, double gain, double slope,
+                                          std::optional<double> clamp, bool flip_filter, bool save) {
   const Tensor x = dense(x_any);
-  const OptionalTensor bias = bias_like(b, x);
+  const OptionalTensor bias = numbers_like(b, x), scale = numbers_like(scale_any, x);
   Resampling r = prepare(x, fu, fd, up, down, padding, gain, slope, flip_filter);
   STD_TORCH_CHECK(!bias || bias->numel() == x.size(1), "b: one number per channel wanted");
+  STD_TORCH_CHECK(!scale || scale->numel() == x.size(0) * x.size(1), "scale: [N, C] wanted");
   r.activation = save ? Activation::kRecord : Activation::kLeakyRelu;
   r.bias = bias ? bias->const_data_ptr() : nullptr;
+  r.scale = scale ? scale->const_data_ptr() : nullptr;
   if (clamp) r.limit = *clamp;
   const Tensor codes = torch::stable::empty({save ? x.size(0) : 0, x.size(1), ceil_div(r.x.fine(), kWord), r.y.fine()},
                                             ScalarType::Int, std::nullopt, x.device());

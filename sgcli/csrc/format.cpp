@@ -27,10 +27,9 @@ Tensor like(const Tensor& v, const Tensor& y) {
   return torch::stable::contiguous(v);
 }
 
-OptionalTensor bias_like(const OptionalTensor& b, const Tensor& x) {
+OptionalTensor numbers_like(const OptionalTensor& b, const Tensor& x) {
   if (!b) return b;
-  STD_TORCH_CHECK(b->device() == x.device(), "b: on another device than x");
-  STD_TORCH_CHECK(b->dim() == 1, "b: rank ", b->dim(), " given, one number per channel wanted");
+  STD_TORCH_CHECK(b->device() == x.device(), "b, scale: on another device than x");
   return torch::stable::contiguous(b->scalar_type() == x.scalar_type() ? *b : torch::stable::to(*b, x.scalar_type()));
 }
 

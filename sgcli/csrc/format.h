@@ -24,8 +24,8 @@ Tensor dense(const Tensor& x);
 // v in the memory format of y, whose shape and dtype it must have.
 Tensor like(const Tensor& v, const Tensor& y);
 
-// b, if any, in the dtype of x, on whose device it must be.
-OptionalTensor bias_like(const OptionalTensor& b, const Tensor& x);
+// Bias or scales, if any, contiguous and in the dtype of x, on whose device they must be.
+OptionalTensor numbers_like(const OptionalTensor& b, const Tensor& x);
 
 // An uninitialised [n, c, h, w] tensor of x's dtype and memory format.
 Tensor empty_image(const Tensor& x, int64_t c, int64_t h, int64_t w);

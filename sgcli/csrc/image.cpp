@@ -33,13 +33,16 @@ struct Line {
 };
 
 template <class T, class S>
-void load_row(const Image& image, const Span& at, Block<T>* row) {
+void load_row(const Image& image, const Span& at, Block<T>* row, Pitch pitch) {
   const int64_t width = at.x1 - at.x0, count = at.count;
   if (image.channels_last) {
     const Line<const S> first(image, at, 0), last(image, at, count - 1);
-    for (int64_t x = 0; x < width; x++) {
-      for (int64_t k = 0; k < count - 1; k++) row[x * count + k] = load<T>(first.start + x * image.c + k * kLanes);
-      row[x * count + count - 1] = load<T>(last.start + x * image.c, last.lanes);
+    const int64_t channels = image.c, below = image.w * image.c;
+    const S* from = first.start;
+    for (int64_t x = 0; x < width; x++, from += channels, row += pitch.pixel) {
+      for (int64_t k = 0; k < count; k++) __builtin_prefetch(from + below + k * kLanes, 0, 2);  // asked for next
+      for (int64_t k = 0; k < count - 1; k++) row[k * pitch.block] = load<T>(from + k * kLanes);
+      row[(count - 1) * pitch.block] = load<T>(from + (count - 1) * kLanes, last.lanes);
     }
     return;
   }
@@ -50,29 +53,28 @@ void load_row(const Image& image, const Span& at, Block<T>* row) {
       Block<T> square[kLanes] = {};
       for (int l = 0; l < line.lanes; l++) square[l] = load<T>(line.start + l * line.plane + x, pixels);
       transpose(square);
-      for (int i = 0; i < pixels; i++) row[(x + i) * count + k] = square[i];
+      for (int i = 0; i < pixels; i++) row[(x + i) * pitch.pixel + k * pitch.block] = square[i];
     }
   }
 }
 
 template <class T, class S>
-void store_row(const Image& image, const Span& at, const Block<T>* row) {
+void store_row(const Image& image, const Span& at, const Block<T>* row, Pitch pitch) {
   const int64_t width = at.x1 - at.x0, count = at.count;
   if (image.channels_last) {
     const Line<S> first(image, at, 0), last(image, at, count - 1);
     const bool streaming = std::is_same_v<T, S> && streams(image);
-    for (int64_t x = 0; x < width; x++) {
-      for (int64_t k = 0; k < count; k++) {
-        S* to = first.start + x * image.c + k * kLanes;
-        const Block<T>& block = row[x * count + k];
-        if (k == count - 1 && last.lanes < kLanes) {
-          store(to, block, last.lanes);
-        } else if (streaming) {
-          stream(to, block);
+    const int64_t channels = image.c, whole = last.lanes == kLanes ? count : count - 1;
+    S* to = first.start;
+    for (int64_t x = 0; x < width; x++, to += channels, row += pitch.pixel) {
+      for (int64_t k = 0; k < whole; k++) {
+        if (streaming) {
+          stream(to + k * kLanes, row[k * pitch.block]);
         } else {
-          store(to, block);
+          store(to + k * kLanes, row[k * pitch.block]);
         }
       }
+      if (whole < count) store(to + whole * kLanes, row[whole * pitch.block], last.lanes);
     }
     return;
   }
@@ -81,7 +83,7 @@ void store_row(const Image& image, const Span& at, const Block<T>* row) {
     for (int64_t x = 0; x < width; x += kLanes) {
       const int pixels = static_cast<int>(std::min<int64_t>(kLanes, width - x));
       Block<T> square[kLanes] = {};
-      for (int i = 0; i < pixels; i++) square[i] = row[(x + i) * count + k];
+      for (int i = 0; i < pixels; i++) square[i] = row[(x + i) * pitch.pixel + k * pitch.block];
       transpose(square);
       for (int l = 0; l < line.lanes; l++) store(line.start + l * line.plane + x, square[l], pixels);
     }
@@ -137,6 +139,21 @@ std::vector<T> read_vector(const Tensor& b, int64_t size) {
 
 template std::vector<float> read_vector(const Tensor&, int64_t);
 template std::vector<double> read_vector(const Tensor&, int64_t);
+
+template <class T>
+std::vector<T> read_per_sample(const Tensor& values, const Image& image) {
+  STD_TORCH_CHECK(values.numel() == image.n * image.c, "scale: [N, C] wanted");
+  const int64_t channels = image.blocks() * kLanes;
+  const std::vector<T> given = read_vector<T>(values, image.n * image.c);
+  std::vector<T> padded(image.n * channels);
+  for (int64_t n = 0; n < image.n; n++) {
+    std::copy_n(given.begin() + n * image.c, image.c, padded.begin() + n * channels);
+  }
+  return padded;
+}
+
+template std::vector<float> read_per_sample(const Tensor&, const Image&);
+template std::vector<double> read_per_sample(const Tensor&, const Image&);
 
 Image as_image(const Tensor& x) {
   return {x.data_ptr(), x.size(0), x.size(1), x.size(2), x.size(3), is_channels_last(x), x.scalar_type()};

@@ -22,11 +22,17 @@ struct Span {
   int64_t n, block, count, y, x0, x1;
 };
 
-// Those pixels converted to T into row[x1 - x0][count], and back.
+// How the blocks of a row lie in scratch memory: from pixel to pixel, and from block to block.
+struct Pitch {
+  int64_t pixel, block;
+};
+
+// Those pixels converted to T into row[x · pitch.pixel + k · pitch.block] for x < x1 - x0, k < count, and back.
 template <class T>
-using LoadRow = void (*)(const Image& image, const Span& at, Block<T>* row);
+using LoadRow = void (*)(const Image& image, const Span& at, Block<T>* row, Pitch pitch);
 template <class T>
-using StoreRow = void (*)(const Image& image, const Span& at, const Block<T>* row);
+using StoreRow = void (*)(const Image& image, const Span& at, const Block<T>* row, Pitch pitch);
+
 
 template <class T>
 LoadRow<T> row_loader(const Image& image);
@@ -36,6 +42,10 @@ StoreRow<T> row_storer(const Image& image);
 // The numbers of a small tensor in order, followed by zeros up to `size` of them.
 template <class T>
 std::vector<T> read_vector(const Tensor& b, int64_t size);
+
+// [N, C] numbers, one for each sample and channel of an image, each sample's filled up to whole blocks with zeros.
+template <class T>
+std::vector<T> read_per_sample(const Tensor& values, const Image& image);
 
 Image as_image(const Tensor& x);
 

@@ -14,8 +14,8 @@ STABLE_TORCH_LIBRARY(sg, m) {
       " float slope, float gain, float? clamp) -> (Tensor, Tensor, Tensor)");
   m.def("upfirdn2d(Tensor x, Tensor? f, int[] up, int[] down, int[] padding, bool flip_filter, float gain) -> Tensor");
   m.def(
-      "filtered_lrelu(Tensor x, Tensor? fu, Tensor? fd, Tensor? b, int up, int down, int[] padding, float gain,"
-      " float slope, float? clamp, bool flip_filter, bool save) -> (Tensor, Tensor)");
+      "filtered_lrelu(Tensor x, Tensor? fu, Tensor? fd, Tensor? b, Tensor? scale, int up, int down, int[] padding,"
+      " float gain, float slope, float? clamp, bool flip_filter, bool save) -> (Tensor, Tensor)");
   m.def(
       "filtered_lrelu_replay(Tensor x, Tensor codes, Tensor? fu, Tensor? fd, int up, int down, int[] padding,"
       " int[] offset, float gain, float slope, bool flip_filter) -> Tensor");

@@ -10,7 +10,6 @@ namespace sg {
 
 namespace {
 
-
 // The small tensors, filled in where absent: per channel (in whole blocks), per sample and channel, per pixel.
 template <class T>
 struct Factors {
@@ -23,8 +22,8 @@ struct Factors {
       : channels(x.blocks() * kLanes) {
     if (b_) b = read_vector<T>(*b_, channels);
     b.resize(channels);
-    scale = per_sample(scale_, x);
-    out_scale = per_sample(out_scale_, x);
+    scale = scale_ ? read_per_sample<T>(*scale_, x) : std::vector<T>(x.n * channels, T(1));
+    out_scale = out_scale_ ? read_per_sample<T>(*out_scale_, x) : std::vector<T>(x.n * channels, T(1));
     if (noise_) {
       noise = read_vector<T>(*noise_, noise_->numel());
       noise_step = noise_->size(0) == 1 ? 0 : x.h * x.w;
@@ -33,16 +32,6 @@ struct Factors {
 
   T noise_at(const Image& image, int64_t n, int64_t y, int64_t x) const {
     return noise.empty() ? T(0) : noise[n * noise_step + y * image.w + x];
-  }
-
- private:
-  std::vector<T> per_sample(const OptionalTensor& values, const Image& x) const {
-    std::vector<T> padded(x.n * channels, T(1));
-    if (!values) return padded;
-    STD_TORCH_CHECK(values->numel() == x.n * x.c, "scale, out_scale: [N, C] wanted");
-    const std::vector<T> given = read_vector<T>(*values, x.n * x.c);
-    for (int64_t n = 0; n < x.n; n++) std::copy_n(given.begin() + n * x.c, x.c, padded.begin() + n * channels);
-    return padded;
   }
 };
 
@@ -75,7 +64,7 @@ Tensor forward(const Tensor& x, const OptionalTensor& b, const OptionalTensor& s
       const T *scales = &factors.scale[n * factors.channels], *out_scales = &factors.out_scale[n * factors.channels];
       for (int64_t x0 = 0; x0 < in.w; x0 += pixels) {
         const Span span{n, 0, blocks, line, x0, std::min(x0 + pixels, in.w)};
-        load_row(in, span, row.data());
+        load_row(in, span, row.data(), {blocks, 1});
         for (int64_t p = 0; p < span.x1 - x0; p++) {
           const auto pixel_noise = splat(factors.noise_at(in, n, line, x0 + p));
           for (int64_t k = 0; k < blocks; k++) {
@@ -84,7 +73,7 @@ Tensor forward(const Tensor& x, const OptionalTensor& b, const OptionalTensor& s
             v = shape.value(v) * load<T>(out_scales + k * kLanes);
           }
         }
-        store_row(out, span, row.data());
+        store_row(out, span, row.data(), {blocks, 1});
       }
     }
   });
@@ -129,8 +118,8 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dy, const Tensor& x, c
       for (int64_t line = first; line < std::min(first + rows, in.h); line++) {
         for (int64_t x0 = 0; x0 < in.w; x0 += pixels) {
           const Span span{n, 0, blocks, line, x0, std::min(x0 + pixels, in.w)};
-          load_row(in, span, row.data());
-          load_row(grad_in, span, gradient.data());
+          load_row(in, span, row.data(), {blocks, 1});
+          load_row(grad_in, span, gradient.data(), {blocks, 1});
           for (int64_t p = 0; p < span.x1 - x0; p++) {
             const auto pixel_noise = splat(factors.noise_at(in, n, line, x0 + p));
             Block<T> total{};
@@ -147,7 +136,7 @@ std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& dy, const Tensor& x, c
             }
             if (noise_gradient) noise_gradient[(n * in.h + line) * in.w + x0 + p] = sum_of_lanes(total);
           }
-          store_row(out, span, gradient.data());
+          store_row(out, span, gradient.data(), {blocks, 1});
         }
       }
     }

@@ -2,127 +2,26 @@
 
 #include <algorithm>
 
+#include "fir.h"
+#include "weights.h"
+
 namespace sg {
 
 namespace {
 
-template <class T>
-constexpr int kTile = std::max(2, 8 / Block<T>::kParts);  // outputs computed together: they share taps and loads
-constexpr int kMaxTile = 8;
-constexpr int64_t kTileBlocks = 64;  // in an output row of a tile
-constexpr int64_t kGroup = 4;        // blocks of channels in a tile
-constexpr int64_t kShortest = 16;    // rows of a strip
+constexpr int64_t kGroup = 4;       // blocks of channels in a tile: neighbours in memory, fetched and stored together
+constexpr int64_t kTileWidth = 64;  // output pixels of a tile whose rows are to stay in the second nearest cache,
+constexpr int64_t kLightWidth = 16;  // and in the nearest one: a FIR filter alone is quick enough to wait for the other
+constexpr int64_t kShortest = 16;   // rows of a strip
+constexpr int64_t kShortFilter = 6;  // taps
 
-// out[i·out_pitch] = Σ_r Σ_t weight[r][t] · rows[r][(i + t)·in_pitch] for i < n, and a little beyond: rows have slack.
-// With kPairs, rows come in pairs that share their weights, and each pair is added up first.
-template <class T, int kTaps, bool kPairs>
-void fir(Block<T>* out, int64_t out_pitch, const std::vector<const Block<T>*>& rows, const T* weights, int64_t in_pitch,
-         int64_t n) {
-  constexpr int tile = kTile<T>;
-  for (int64_t i = 0; i < n; i += tile) {
-    Block<T> sum[tile] = {};
-    const T* weight = weights;
-    for (size_t r = 0; r < rows.size(); r += 1 + kPairs, weight += kTaps) {
-      Block<T> window[tile + kTaps - 1];
-#pragma GCC unroll 16
-      for (int k = 0; k < tile + kTaps - 1; k++) {
-        window[k] = rows[r][(i + k) * in_pitch];
-        if (kPairs) window[k] = window[k] + rows[r + kPairs][(i + k) * in_pitch];
-      }
-#pragma GCC unroll 16
-      for (int t = 0; t < kTaps; t++) {
-#pragma GCC unroll 16
-        for (int o = 0; o < tile; o++) multiply_add(sum[o], weight[t], window[o + t]);
-      }
-    }
-#pragma GCC unroll 16
-    for (int o = 0; o < tile; o++) out[(i + o) * out_pitch] = sum[o];
-  }
-}
-
-template <class T, bool kPairs = false>
-void fir(Block<T>* out, int64_t out_pitch, std::vector<const Block<T>*>& rows, const T* weights, int taps,
-         int64_t in_pitch, int64_t n) {
-  switch (taps) {
-    case 1: return fir<T, 1, kPairs>(out, out_pitch, rows, weights, in_pitch, n);
-    case 2: return fir<T, 2, kPairs>(out, out_pitch, rows, weights, in_pitch, n);
-    case 3: return fir<T, 3, kPairs>(out, out_pitch, rows, weights, in_pitch, n);
-    case 4: return fir<T, 4, kPairs>(out, out_pitch, rows, weights, in_pitch, n);
-    case 6: return fir<T, 6, kPairs>(out, out_pitch, rows, weights, in_pitch, n);
-  }
-  const std::vector<const Block<T>*> starts = rows;  // any other length: each tap is a row of its own
-  rows.clear();
-  for (size_t r = 0; r < starts.size(); r += 1 + kPairs) {
-    for (int t = 0; t < taps; t++) {
-      for (int k = 0; k <= kPairs; k++) rows.push_back(starts[r + k] + t * in_pitch);
-    }
-  }
-  fir<T, 1, kPairs>(out, out_pitch, rows, weights, in_pitch, n);
-}
-
-// How one axis is upsampled: fine sample X = p + up·j of phase p reads inputs start[p] + j + (0 .. taps-1), through
-// filter taps first[p], first[p] + up, ...
-struct Phases {
-  int count, taps;
-  std::vector<int64_t> start;
-  std::vector<int> first;
-
-  explicit Phases(const Axis& axis) : count(axis.up), taps((axis.up_taps + axis.up - 1) / axis.up) {
-    for (int p = 0; p < count; p++) {
-      const int64_t k = ((axis.pad - p) % count + count) % count;
-      first.push_back(static_cast<int>(k));
-      start.push_back((p + k - axis.pad) / count);
-    }
-  }
-};
-
-// The filters in the order in which the inner loops read them.
-template <class T>
-struct Weights {
-  std::vector<T> up_y, up_x;      // separable: [phase][tap]
-  std::vector<T> up;              // else [phase y][phase x][tap y][tap x]
-  std::vector<T> down_y, down_x;  // separable: [tap], [stream][tap]
-  std::vector<T> down;            // else [tap y][stream][tap x]; only the upper half where the lower mirrors it
-  int down_taps;                  // per stream: fine samples j·down + s of stream s
-
-  Weights(const Resampling<T>& r, const Phases& py, const Phases& px)
-      : down_taps((r.down.w + r.x.down - 1) / r.x.down) {
-    if (r.up.separable) {
-      for (int p = 0; p < py.count; p++) append(up_y, r.up.y.data(), r.up.h, py.first[p], py.count, py.taps);
-      for (int p = 0; p < px.count; p++) append(up_x, r.up.x.data(), r.up.w, px.first[p], px.count, px.taps);
-    } else {
-      for (int p = 0; p < py.count; p++) {
-        for (int q = 0; q < px.count; q++) {
-          for (int t = 0; t < py.taps; t++) {
-            const int k = py.first[p] + t * py.count;
-            append(up, r.up.full.data() + k * r.up.w, k < r.up.h ? r.up.w : 0, px.first[q], px.count, px.taps);
-          }
-        }
-      }
-    }
-    if (r.down.separable) {
-      append(down_y, r.down.y.data(), r.down.h, 0, 1, r.down.h);
-      for (int s = 0; s < r.x.down; s++) append(down_x, r.down.x.data(), r.down.w, s, r.x.down, down_taps);
-    } else {
-      for (int k = 0; k < (r.down.mirrored() ? r.down.h / 2 : r.down.h); k++) {
-        const double* taps = r.down.full.data() + k * r.down.w;
-        for (int s = 0; s < r.x.down; s++) append(down, taps, r.down.w, s, r.x.down, down_taps);
-      }
-    }
-  }
-
- private:
-  static void append(std::vector<T>& to, const double* taps, int size, int first, int step, int count) {
-    for (int t = 0, k = first; t < count; t++, k += step) to.push_back(k < size ? static_cast<T>(taps[k]) : T(0));
-  }
-};
-
-// A ring of rows in a thread's scratch memory; row y lives in slot y mod count.
+// Rings of rows in a thread's scratch memory, one for each block of channels; row y lives in slot y mod count.
 template <class T>
 struct Ring {
   Block<T>* data;
   int64_t count, pitch, margin;
-  Block<T>* row(int64_t y) const { return data + (y % count) * pitch + margin; }
+  int64_t step;  // from block to block; 0: they use one ring in turn
+  Block<T>* row(int64_t y, int64_t k) const { return data + k * step + (y % count) * pitch + margin; }
 };
 
 // A rectangle of output pixels of `count` blocks of channels.
@@ -136,28 +35,37 @@ class Worker {
   explicit Worker(const Resampling<T>& r)
       : r_(r), py_(r.y), px_(r.x), weights_(r, py_, px_), load_(row_loader<T>(r.in)), store_(row_storer<T>(r.out)) {}
 
+  // Where filters are long, fine rows are made two at a time, which share input rows; so are output rows, which share
+  // fine rows.
   void run(const Tile& tile) {
     tile_ = tile;
     x_ = r_.x.cut(tile.x0, tile.x1);
     px_ = Phases(x_);
     reserve();
-    loaded_ = 0;
-    const int64_t down = r_.y.down, end = (tile.y1 - 1) * down + r_.y.down_taps;
-    for (int64_t fine = tile.y0 * down; fine < end; fine++) {
-      if (fine % down >= r_.y.down_taps) continue;  // no output reads this row
-      const Block<T>* row = upsampled(fine);
-      if (r_.activation != Activation::kNone) activate(fine);
-      if (r_.down.identity() && r_.x.down == 1) {
-        if (fine % down == 0) write(fine / down, row);
+    const int64_t down = r_.y.down, taps = r_.y.down_taps, end = (tile.y1 - 1) * down + taps;
+    int64_t y = tile.y0;
+    for (int64_t fine = y * down; fine < end;) {
+      if (fine % down >= taps) {  // no output reads this row
+        fine++;
         continue;
       }
-      if (r_.down.separable) narrow(row, fine);
-      const int64_t top = fine - r_.y.down_taps + 1;
-      if (top >= tile.y0 * down && top % down == 0) write(top / down, downsampled(top));
+      const int count = static_cast<int>(std::min(fine_together_, end - fine));
+      const int64_t ready = std::min(tile.y1, fine + count < taps ? 0 : (fine + count - taps) / down + 1);
+      read_inputs(py_.top(fine), py_.top(fine + count - 1) + py_.taps);
+      for (int64_t k = 0; k < tile.count; k++) make_fine(fine, count, k);
+      fine += count;
+      while (ready - y >= together_ || (ready > y && ready == tile.y1)) y += write(y, std::min(together_, ready - y));
     }
   }
 
  private:
+  // A row of every block of the tile.
+  struct Rows {
+    const Block<T>* first;
+    int64_t step;  // from block to block
+    const Block<T>* of(int64_t k) const { return first + k * step; }
+  };
+
   const Resampling<T>& r_;
   const Phases py_;
   Phases px_;  // of the tile, as x_
@@ -167,20 +75,20 @@ class Worker {
   const LoadRow<T> load_;
   const StoreRow<T> store_;
   const bool keep_ = r_.up.identity() && r_.y.up == 1 && r_.x.up == 1 && r_.activation == Activation::kNone;
+  const bool finished_ = r_.down.identity() && r_.x.down == 1;  // fine rows are output rows
+  const bool narrows_ = r_.down.separable && !finished_;
   const bool mirrored_ = r_.down.mirrored();
+  const int64_t fine_together_ = keep_ || r_.y.down_taps < r_.y.down ? 1 : 2;
+  const int64_t together_ = r_.down.separable && r_.y.down_taps > kShortFilter ? 2 : 1;
   std::vector<const Block<T>*> rows_;
   const Block<T>* zeros_ = nullptr;
-  Block<T>* mixed_ = nullptr;   // input rows after the vertical upsampling filter
-  Block<T>* result_ = nullptr;  // an output row
-  Ring<T> input_{}, fine_{}, narrow_{};
+  Block<T>* mixed_ = nullptr;  // input rows after the vertical upsampling filter
+  int64_t mixed_pitch_ = 0;
+  Ring<T> input_{}, fine_{}, narrow_{}, result_{};
   struct {
     int64_t first, last;
-  } span_{};            // columns of an input row that fine samples read, zeros included
-  int64_t loaded_ = 0;  // rows are asked for in order; those below this one were in the ring already
-
-  void write(int64_t y, const Block<T>* row) {
-    store_(r_.out, {tile_.n, tile_.block, tile_.count, y, tile_.x0, tile_.x1}, row);
-  }
+  } span_{}, read_{};   // columns of an input row that fine samples read, and those of them in the image
+  int64_t loaded_ = 0;  // input rows below this one have been read
 
   void reserve() {
     const Axis &x = x_, &y = r_.y;
@@ -189,93 +97,113 @@ class Worker {
       lowest = std::min(lowest, px_.start[p]);
       highest = std::max(highest, px_.start[p] + (x.fine() - p + px_.count - 1) / px_.count + px_.taps - 2);
     }
+    span_ = {lowest, highest + 1};
     const int64_t slack = kMaxTile * std::max(x.up, x.down) + x.down_taps + px_.taps;
-    const int64_t count = tile_.count;  // rows are [pixel][block]
-    const int64_t width = (highest + 1 - lowest + slack) * count;
-    const int64_t fine_width = (x.fine() + slack) * count, out_width = (x.out + slack) * count;
-    const int64_t margin = -lowest * count;
-    const int64_t kept = r_.down.separable ? 1 : y.down_taps;  // fine rows that the 2-D filter reads together
-    const int64_t input_rows = std::max<int64_t>(py_.taps, keep_ ? kept : 1);
+    const int64_t width = highest + 1 - lowest + slack, fine_width = x.fine() + slack, out_width = x.out + slack;
+    // Fine rows that are held: those of outputs that are not ready, or wait for another, and those that come next.
+    const int64_t kept = y.down_taps - 1 + (together_ == 2 ? y.down : 0) + fine_together_;
+    const int64_t input_rows = keep_ && !narrows_ ? kept : py_.taps - 1 + fine_together_, blocks = tile_.count;
+    const int64_t fine_rows = narrows_ ? 1 : blocks * kept, narrow_rows = narrows_ ? blocks * kept : 0;
 
     thread_local std::vector<Block<T>> scratch;
-    const size_t size = (input_rows + 2) * width + kept * fine_width + (y.down_taps + 1) * out_width;
+    const int64_t out_rows = narrow_rows + together_ * blocks;
+    const size_t size = (blocks * input_rows + 3) * width + fine_rows * fine_width + out_rows * out_width;
     if (scratch.size() < size) scratch.resize(size);
     Block<T>* free = scratch.data();
-    const auto take = [&](int64_t blocks) { return std::exchange(free, free + blocks); };
-    input_ = {take(input_rows * width), input_rows, width, margin};
-    Block<T>* zeros = take(width);
-    std::fill(input_.data, free, Block<T>{});
-    zeros_ = zeros + margin;
-    mixed_ = take(width) + margin;
-    fine_ = {take(kept * fine_width), kept, fine_width, 0};
-    narrow_ = {take(y.down_taps * out_width), y.down_taps, out_width, 0};
-    result_ = take(out_width);
-    span_ = {lowest, highest + 1};
-  }
-
-  const Block<T>* input_row(int64_t y) {
-    if (y < 0 || y >= r_.in.h) return zeros_;
-    Block<T>* row = input_.row(y);
-    if (y < loaded_) return row;
-    const int64_t x0 = std::max<int64_t>(0, span_.first), x1 = std::min(r_.in.w, span_.last);
-    if (x0 < x1) load_(r_.in, {tile_.n, tile_.block, tile_.count, y, x0, x1}, row + x0 * tile_.count);
-    for (int64_t k = 0; k < tile_.count && !r_.bias.empty(); k++) {
-      const auto bias = load<T>(r_.bias.data() + (tile_.block + k) * kLanes);
-      for (int64_t x = x0; x < x1; x++) row[x * tile_.count + k] = row[x * tile_.count + k] + bias;
+    const auto take = [&](int64_t count) { return std::exchange(free, free + count); };
+    input_ = {take(blocks * input_rows * width), input_rows, width, -lowest, input_rows * width};
+    read_ = {std::max<int64_t>(0, lowest), std::max<int64_t>(0, std::min(r_.in.w, highest + 1))};
+    for (Block<T>* row = input_.data; row < free; row += width) {  // zeros around what is read
+      std::fill(row, row + std::min(read_.first - lowest, width), Block<T>{});
+      std::fill(row + std::clamp<int64_t>(read_.last - lowest, 0, width), row + width, Block<T>{});
     }
-    loaded_ = y + 1;
-    return row;
+    zeros_ = std::fill_n(take(width), width, Block<T>{}) - width - lowest;
+    mixed_ = take(2 * width) - lowest;
+    mixed_pitch_ = width;
+    fine_ = {take(fine_rows * fine_width), narrows_ ? 1 : kept, fine_width, 0, narrows_ ? 0 : kept * fine_width};
+    narrow_ = {take(narrow_rows * out_width), kept, out_width, 0, kept * out_width};
+    result_ = {take(together_ * blocks * out_width), together_, out_width, 0, together_ * out_width};
+    loaded_ = 0;
   }
 
-  const Block<T>* upsampled(int64_t fine) {
-    const int64_t count = tile_.count;
-    if (keep_) return input_row(fine - r_.y.pad) - x_.pad * count;
-    const int p = static_cast<int>(fine % py_.count);
-    const int64_t top = py_.start[p] + fine / py_.count;
-    const auto input_rows = [&](int64_t first) {
+  // Read input rows first .. last-1, as far as there are such.
+  void read_inputs(int64_t first, int64_t last) {
+    loaded_ = std::max(loaded_, first);
+    for (; loaded_ < std::min(last, r_.in.h) && read_.first < read_.last; loaded_++) {
+      Block<T>* row = input_.row(loaded_, 0) + read_.first;
+      load_(r_.in, {tile_.n, tile_.block, tile_.count, loaded_, read_.first, read_.last}, row, {1, input_.step});
+      for (int64_t k = 0; k < tile_.count; k++) scale_and_shift(row + k * input_.step, tile_.block + k);
+    }
+  }
+
+  void scale_and_shift(Block<T>* row, int64_t block) const {
+    if (r_.bias.empty() && r_.scale.empty()) return;
+    const int64_t c = block * kLanes;
+    const auto bias = r_.bias.empty() ? Block<T>{} : load<T>(&r_.bias[c]);
+    const auto scale = r_.scale.empty() ? splat(T(1)) : load<T>(&r_.scale[tile_.n * r_.in.blocks() * kLanes + c]);
+    for (int64_t x = 0; x < read_.last - read_.first; x++) row[x] = row[x] * scale + bias;
+  }
+
+  Rows input_rows(int64_t y) const {
+    if (y < 0 || y >= r_.in.h) return {zeros_, 0};
+    return {input_.row(y, 0), input_.step};
+  }
+
+  Rows fine_rows(int64_t fine) const {
+    if (!keep_) return {fine_.row(fine, 0), fine_.step};
+    const Rows rows = input_rows(fine - r_.y.pad);
+    return {rows.first - x_.pad, rows.step};
+  }
+
+  // Fine rows fine .. fine+count-1 of block k, activated; and narrowed, where the filter is separable.
+  void make_fine(int64_t fine, int count, int64_t k) {
+    if (!keep_ && r_.up.separable) {
+      const int p = py_.phase(fine);
       rows_.clear();
-      for (int t = 0; t < py_.taps; t++) rows_.push_back(input_row(top + t) + first);
-    };
-    if (r_.up.separable) {
-      const int64_t first = span_.first * count;
-      input_rows(first);
-      fir<T>(mixed_ + first, 1, rows_, weights_.up_y.data() + p * py_.taps, 1, 1, (span_.last - span_.first) * count);
+      for (int64_t y = py_.top(fine); y < py_.top(fine + count - 1) + py_.taps; y++) {
+        rows_.push_back(input_rows(y).of(k) + span_.first);
+      }
+      const T* weights = (count == 2 ? weights_.up_two : weights_.up_y)[p].data();
+      fir_across(mixed_ + span_.first, mixed_pitch_, count, rows_, weights, span_.last - span_.first);
     }
-    Block<T>* row = fine_.row(fine);
+    for (int i = 0; i < count; i++) {
+      if (!keep_) upsample(fine_.row(fine + i, k), fine + i, mixed_ + i * mixed_pitch_, k);
+      if (r_.activation != Activation::kNone) activate(fine_.row(fine + i, k), fine + i, k);
+      if (narrows_) narrow(fine_rows(fine + i).of(k), fine + i, k);
+    }
+  }
+
+  void upsample(Block<T>* row, int64_t fine, const Block<T>* mixed, int64_t k) {
     for (int q = 0; q < px_.count; q++) {
       const int64_t n = (x_.fine() - q + px_.count - 1) / px_.count;
-      for (int64_t k = 0; k < count; k++) {
-        const T* weights = weights_.up_x.data() + q * px_.taps;
-        if (r_.up.separable) {
-          rows_.assign(1, mixed_ + px_.start[q] * count + k);
-        } else {
-          input_rows(px_.start[q] * count + k);
-          weights = weights_.up.data() + (p * px_.count + q) * py_.taps * px_.taps;
-        }
-        fir<T>(row + q * count + k, px_.count * count, rows_, weights, px_.taps, count, n);
+      const T* weights = weights_.up_x.data() + q * px_.taps;
+      rows_.clear();
+      if (r_.up.separable) {
+        rows_.push_back(mixed + px_.start[q]);
+      } else {
+        const int64_t top = py_.top(fine);
+        for (int t = 0; t < py_.taps; t++) rows_.push_back(input_rows(top + t).of(k) + px_.start[q]);
+        weights = weights_.up.data() + (py_.phase(fine) * px_.count + q) * py_.taps * px_.taps;
       }
+      fir_along<T>(row + q, px_.count, rows_, weights, px_.taps, 1, n);
     }
-    return row;
   }
 
-  void activate(int64_t fine) {
-    const int64_t count = tile_.count, width = x_.fine();
-    Block<T>* row = fine_.row(fine);
+  void activate(Block<T>* row, int64_t fine, int64_t k) {
+    const int64_t width = x_.fine();
     const Codes& c = r_.codes;
     const int64_t y = fine + c.offset_y, x0 = tile_.x0 * x_.down + c.offset_x;  // of row[0] among the codes
     if (!c.data || y < 0 || y >= c.h) {
       if (r_.activation == Activation::kReplay) return;
-      for (int64_t i = 0; i < width * count; i++) row[i] = clamp(leaky_relu(row[i], r_.slope), r_.limit);
+      for (int64_t i = 0; i < width; i++) row[i] = clamp(leaky_relu(row[i], r_.slope), r_.limit);
       return;
     }
     const int64_t first = std::max<int64_t>(0, -x0), last = std::min(width, c.w - x0);
-    for (int64_t k = 0; k < count; k++) {
-      uint32_t* codes = c.data + ((tile_.n * r_.in.blocks() + tile_.block + k) * c.h + y) * c.w + x0;
-      if (r_.activation == Activation::kReplay) {
-        for (int64_t x = first; x < last; x++) replay(row[x * count + k], codes[x]);
-      } else {
-        for (int64_t x = first; x < last; x++) codes[x] = activate_and_tell(row[x * count + k]);
-      }
+    uint32_t* codes = c.data + ((tile_.n * r_.in.blocks() + tile_.block + k) * c.h + y) * c.w + x0;
+    if (r_.activation == Activation::kReplay) {
+      for (int64_t x = first; x < last; x++) replay(row[x], codes[x]);
+    } else {
+      for (int64_t x = first; x < last; x++) codes[x] = activate_and_tell(row[x]);
     }
   }
 
@@ -292,42 +220,39 @@ class Worker {
     return below_zero | clamped << kLanes;
   }
 
-  void narrow(const Block<T>* row, int64_t fine) {
-    const int64_t count = tile_.count;
-    for (int64_t k = 0; k < count; k++) {
-      rows_.clear();
-      for (int s = 0; s < x_.down; s++) rows_.push_back(row + s * count + k);
-      fir<T>(narrow_.row(fine) + k, count, rows_, weights_.down_x.data(), weights_.down_taps, x_.down * count, x_.out);
-    }
+  void narrow(const Block<T>* row, int64_t fine, int64_t k) {
+    rows_.clear();
+    for (int s = 0; s < x_.down; s++) rows_.push_back(row + s);
+    fir_along<T>(narrow_.row(fine, k), 1, rows_, weights_.down_x.data(), weights_.down_taps, x_.down, x_.out);
   }
 
-  // Output row whose window begins at fine row `top`.
-  const Block<T>* downsampled(int64_t top) {
-    const int64_t taps = r_.y.down_taps, count = tile_.count;
+  // Write output rows y .. y+count-1; returns count.
+  int64_t write(int64_t y, int64_t count) {
+    for (int64_t k = 0; k < tile_.count && !finished_; k++) downsample(y, count, k);
+    for (int64_t i = 0; i < count; i++) {
+      const Rows rows = finished_ ? fine_rows((y + i) * r_.y.down) : Rows{result_.row(i, 0), result_.step};
+      store_(r_.out, {tile_.n, tile_.block, tile_.count, y + i, tile_.x0, tile_.x1}, rows.first, {1, rows.step});
+    }
+    return count;
+  }
+
+  void downsample(int64_t y, int64_t count, int64_t k) {
+    const int64_t taps = r_.y.down_taps, top = y * r_.y.down;
+    rows_.clear();
     if (r_.down.separable) {
-      rows_.clear();
-      for (int64_t t = 0; t < taps; t++) rows_.push_back(narrow_.row(top + t));
-      fir<T>(result_, 1, rows_, weights_.down_y.data(), 1, 1, x_.out * count);
-      return result_;
+      for (int64_t t = 0; t < taps + (count - 1) * r_.y.down; t++) rows_.push_back(narrow_.row(top + t, k));
+      const T* weights = (count == 2 ? weights_.down_two : weights_.down_y).data();
+      fir_across(result_.row(0, k), result_.pitch, count, rows_, weights, x_.out);
+      return;
     }
-    for (int64_t k = 0; k < count; k++) {
-      rows_.clear();
-      for (int64_t t = 0; t < (mirrored_ ? taps / 2 : taps); t++) {
-        for (int64_t s = 0; s < x_.down; s++) {
-          rows_.push_back(fine_row(top + t) + s * count + k);
-          if (mirrored_) rows_.push_back(fine_row(top + taps - 1 - t) + s * count + k);
-        }
+    for (int64_t t = 0; t < (mirrored_ ? taps / 2 : taps); t++) {
+      for (int s = 0; s < x_.down; s++) {
+        rows_.push_back(fine_rows(top + t).of(k) + s);
+        if (mirrored_) rows_.push_back(fine_rows(top + taps - 1 - t).of(k) + s);
       }
-      const auto apply = mirrored_ ? fir<T, true> : fir<T, false>;
-      apply(result_ + k, count, rows_, weights_.down.data(), weights_.down_taps, x_.down * count, x_.out);
     }
-    return result_;
-  }
-
-  const Block<T>* fine_row(int64_t fine) const {
-    if (!keep_) return fine_.row(fine);
-    const int64_t y = fine - r_.y.pad;
-    return (y < 0 || y >= r_.in.h ? zeros_ : input_.row(y)) - x_.pad * tile_.count;
+    const auto apply = mirrored_ ? fir_along<T, true> : fir_along<T, false>;
+    apply(result_.row(0, k), 1, rows_, weights_.down.data(), weights_.down_taps, x_.down, x_.out);
   }
 };
 
@@ -336,27 +261,27 @@ class Worker {
 template <class T>
 void resample(const Resampling<T>& r) {
   if (r.out.n * r.out.c * r.out.h * r.out.w == 0) return;
-  // The columns of channels-last images are cut so that the rows in flight stay in the caches nearby. Where reading and
-  // writing is most of the work, tiles hold several blocks of channels, since neighbours in memory are cheap to fetch
-  // together. Rows are cut where there are fewer tiles than threads want. What lies around a cut is computed twice.
+  // Columns are cut so that the rows in flight stay in the caches nearby; rows where there are fewer tiles than threads
+  // want. What lies around a cut is computed twice.
   const int64_t blocks = r.out.blocks(), threads = torch::stable::get_num_threads();
+  const int64_t groups = r.in.channels_last ? (blocks + kGroup - 1) / kGroup : blocks;
   const bool light = r.activation == Activation::kNone;
-  const int64_t group = r.in.channels_last && light ? std::min<int64_t>(blocks, kGroup) : 1;
-  const int64_t groups = (blocks + group - 1) / group;
-  const int64_t columns = r.in.channels_last ? std::max<int64_t>(1, r.x.out * group / kTileBlocks) : 1;
+  const int64_t widest = !r.in.channels_last ? r.x.out : light ? kLightWidth : kTileWidth;
+  const int64_t columns = std::max<int64_t>(1, r.x.out / widest);
   const int64_t width = (r.x.out + columns * r.x.up - 1) / (columns * r.x.up) * r.x.up;
   const int64_t tiles = r.out.n * groups * columns;
   const int64_t strips = std::clamp<int64_t>(4 * threads / tiles, 1, std::max<int64_t>(1, r.y.out / kShortest));
-  const int64_t work = r.y.fine() * r.x.fine() * group / (strips * columns);  // blocks of fine samples in a tile
+  const int64_t work = r.y.fine() * r.x.fine() * blocks / (groups * strips * columns);  // fine samples in a tile
   const int64_t at_least = std::max<int64_t>(1, 2048 / (work + 1));
   torch::stable::parallel_for(0, tiles * strips, at_least, [&](int64_t begin, int64_t end) {
     Worker<T> worker(r);
     for (int64_t job = begin; job < end; job++) {
-      const int64_t block = job % groups * group, column = job / groups % columns;
+      const int64_t group = job % groups, column = job / groups % columns;
       const int64_t strip = job / (groups * columns) % strips, n = job / (groups * columns * strips);
+      const int64_t k0 = group * blocks / groups, k1 = (group + 1) * blocks / groups;
       const int64_t x0 = column * width, x1 = std::min(x0 + width, r.x.out);
       const int64_t y0 = strip * r.y.out / strips, y1 = (strip + 1) * r.y.out / strips;
-      if (x0 < x1) worker.run({n, block, std::min(group, blocks - block), y0, y1, x0, x1});
+      if (x0 < x1) worker.run({n, k0, k1 - k0, y0, y1, x0, x1});
     }
     finish_streams();
   });

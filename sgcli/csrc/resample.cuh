@@ -116,7 +116,8 @@ struct Resampling {
   Axis y, x;
   Filter up, down;
   int64_t channels;
-  const void* bias = nullptr;  // [channels], in the dtype of the images
+  const void* scale = nullptr;  // of the input, [samples][channels], in the dtype of the images
+  const void* bias = nullptr;   // added to it, [channels]
   Activation activation = Activation::kNone;
   double slope = 1, limit = std::numeric_limits<double>::infinity();
   Codes codes;  // written by kRecord, read by kReplay
@@ -199,18 +200,25 @@ __device__ void for_inside(int first, int size, const F& f) {
   }
 }
 
-// One column of a tile's input: pixels plus bias, zero outside the image.
+// Number i of an array, or `otherwise` where there is none.
+template <class S>
+__device__ Compute<S> number(const void* data, int64_t i, int otherwise) {
+  return data ? static_cast<Compute<S>>(static_cast<const S*>(data)[i]) : Compute<S>(otherwise);
+}
+
+// One column of a tile's input: pixels times scale plus bias, zero outside the image.
 template <class S>
 struct Column {
   using T = Compute<S>;
   const S* data;  // the pixel in row 0
   int pitch, h;   // h: 0 where the column is outside
-  T bias;
+  T scale, bias;
 
   __device__ Column(const Resampling& r, const Tile& tile, int x, int lane)
       : data(static_cast<const S*>(r.in.data) + tile.input + static_cast<int64_t>(x) * r.in.lanes + lane),
         pitch(r.in.w * r.in.lanes), h(x >= 0 && x < r.in.w ? r.in.h : 0),
-        bias(r.bias ? static_cast<T>(static_cast<const S*>(r.bias)[tile.channel + lane]) : T(0)) {}
+        scale(number<S>(r.scale, tile.plane + lane, 1)),
+        bias(number<S>(r.bias, tile.channel + lane, 0)) {}
 
   // The pixels in the rows from `first` on.
   template <int kCount>
@@ -218,7 +226,7 @@ struct Column {
 #pragma unroll
     for (int k = 0; k < kCount; k++) pixels[k] = 0;
     const S* from = data + static_cast<int64_t>(first) * pitch;
-    for_inside<kCount>(first, h, [&](int64_t k) { pixels[k] = static_cast<T>(from[k * pitch]) + bias; });
+    for_inside<kCount>(first, h, [&](int64_t k) { pixels[k] = static_cast<T>(from[k * pitch]) * scale + bias; });
   }
   __device__ T at(int y) const {
     T pixel[1];

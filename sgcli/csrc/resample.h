@@ -24,7 +24,8 @@ struct Resampling {
   Image in, out;
   Axis y, x;
   Filter up, down;
-  std::vector<T> bias;  // one per channel, filled up to whole blocks; empty: none
+  std::vector<T> scale;  // of the input, per sample and channel, channels filled up to whole blocks; empty: none
+  std::vector<T> bias;   // added to it, per channel; empty: none
   Activation activation = Activation::kNone;
   T slope = 1, limit = std::numeric_limits<T>::infinity();
   Codes codes;  // written by kLeakyRelu where there is data, read by kReplay

@@ -35,11 +35,11 @@ class DiscriminatorBlock(nn.Module):
         self.architecture, self.low_precision, self.precision = architecture, low_precision, "auto"
         self.register_buffer("resample_filter", resample_filter())
         if is_first or architecture == "skip":
-            self.fromrgb = Conv2dLayer(img_channels, channels, 1, activation="lrelu", conv_clamp=conv_clamp)
-        self.conv0 = Conv2dLayer(channels, channels, 3, activation="lrelu", conv_clamp=conv_clamp)
-        self.conv1 = Conv2dLayer(channels, out_channels, 3, activation="lrelu", down=2, conv_clamp=conv_clamp)
+            self.fromrgb = Conv2dLayer(img_channels, channels, 1, conv_clamp=conv_clamp)
+        self.conv0 = Conv2dLayer(channels, channels, 3, conv_clamp=conv_clamp)
+        self.conv1 = Conv2dLayer(channels, out_channels, 3, down=2, conv_clamp=conv_clamp)
         if architecture == "resnet":
-            self.skip = Conv2dLayer(channels, out_channels, 1, bias=False, down=2)
+            self.skip = Conv2dLayer(channels, out_channels, 1, is_linear=True, down=2)
 
     def forward(
         self,
@@ -94,8 +94,8 @@ class DiscriminatorEpilogue(nn.Module):
         super().__init__()
         self.mbstd_group_size, self.mbstd_num_channels = mbstd_group_size, mbstd_num_channels
         if architecture == "skip":
-            self.fromrgb = Conv2dLayer(img_channels, channels, 1, activation="lrelu")
-        self.conv = Conv2dLayer(channels + mbstd_num_channels, channels, 3, activation="lrelu", conv_clamp=conv_clamp)
+            self.fromrgb = Conv2dLayer(img_channels, channels, 1)
+        self.conv = Conv2dLayer(channels + mbstd_num_channels, channels, 3, conv_clamp=conv_clamp)
         self.fc = FullyConnectedLayer(channels * 16, channels, activation="lrelu")
         self.out = FullyConnectedLayer(channels, cmap_dim or 1)
 

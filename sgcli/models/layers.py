@@ -10,7 +10,8 @@ import math
 import torch
 from torch import nn
 
-from sgcli.ops.bias_act import ACTIVATIONS, bias_act
+from sgcli.distributed.group import Group
+from sgcli.ops.bias_act import bias_act
 from sgcli.ops.conv2d_resample import conv2d_resample
 from sgcli.ops.upfirdn2d import setup_filter
 
@@ -50,15 +51,16 @@ class FullyConnectedLayer(nn.Module):
         self.bias_gain = lr_multiplier
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # [N, I] -> [N, O]
-        weight = self.weight.to(x.dtype) * self.weight_gain
-        bias = None if self.bias is None else self.bias.to(x.dtype) * self.bias_gain
-        if self.activation == "linear":
-            return torch.nn.functional.linear(x, weight, bias)
-        return bias_act(x @ weight.T, bias, act=self.activation)
+        weight = self.weight.to(x.dtype).T
+        if self.bias is None:
+            x = x @ (weight * self.weight_gain)
+        else:
+            x = torch.addmm(self.bias.to(x.dtype), x, weight, beta=self.bias_gain, alpha=self.weight_gain)
+        return x if self.activation == "linear" else bias_act(x, act=self.activation)
 
 
 class Conv2dLayer(nn.Module):
-    """Convolution with runtime weight scale 1/√(I·K²), FIR resampling, bias, activation, gain and clamp."""
+    """Convolution with runtime weight scale 1/√(I·K²) and FIR resampling; then bias, leaky ReLU, gain and clamp."""
 
     resample_filter: torch.Tensor
 
@@ -67,36 +69,43 @@ class Conv2dLayer(nn.Module):
         in_channels: int,
         out_channels: int,
         kernel_size: int,
-        bias: bool = True,
-        activation: str = "linear",
+        is_linear: bool = False,           # no bias, no activation, no clamp
         up: int = 1,
         down: int = 1,
         conv_clamp: float | None = None,   # clamp output to ±conv_clamp·gain
     ):  # fmt: skip
         super().__init__()
-        self.activation, self.up, self.down, self.conv_clamp = activation, up, down, conv_clamp
+        self.up, self.down, self.conv_clamp = up, down, conv_clamp
         self.padding = kernel_size // 2
+        self.is_transposed = up > 1 and kernel_size > 1
         self.weight_gain = 1 / math.sqrt(in_channels * kernel_size**2)
-        self.act_gain = ACTIVATIONS[activation].default_gain
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
-        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
+        self.bias = None if is_linear else nn.Parameter(torch.zeros(out_channels))
         self.register_buffer("resample_filter", resample_filter())
 
     def forward(self, x: torch.Tensor, gain: float = 1.0) -> torch.Tensor:  # [N, I, H, W] -> [N, O, H', W']
-        weight = (self.weight * self.weight_gain).to(x.dtype)
-        # Stored kernels of upsampling layers are true convolutions, all others correlations (spec §1.6).
-        x = conv2d_resample(
+        if self.bias is None:
+            return self.convolve(x, self.weight * (self.weight_gain * gain))
+        # Positive factors pass through a leaky ReLU, which scales for free; in fp16 the sums before it would overflow.
+        scale = 1.0 if x.dtype == torch.float16 else self.weight_gain
+        return bias_act(
+            self.convolve(x, self.weight if scale != 1 else self.weight * self.weight_gain),
+            (self.bias / scale).to(x.dtype),
+            act="lrelu",
+            gain=math.sqrt(2) * gain * scale,
+            clamp=None if self.conv_clamp is None else self.conv_clamp * gain,
+        )
+
+    def convolve(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return conv2d_resample(
             x,
-            weight,
+            weight.to(x.dtype),
             f=self.resample_filter,
             up=self.up,
             down=self.down,
             padding=self.padding,
-            flip_weight=self.up == 1,
+            flip_weight=self.up == 1,  # stored kernels of upsampling layers are true convolutions (spec §1.6)
         )
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        clamp = None if self.conv_clamp is None else self.conv_clamp * gain
-        return bias_act(x, bias, act=self.activation, gain=self.act_gain * gain, clamp=clamp)
 
 
 class MappingNetwork(nn.Module):
@@ -120,6 +129,7 @@ class MappingNetwork(nn.Module):
         super().__init__()
         self.z_dim, self.c_dim, self.w_dim, self.num_ws = z_dim, c_dim, w_dim, num_ws
         self.num_layers, self.w_avg_beta = num_layers, w_avg_beta
+        self.group = Group()  # the workers that a batch is dealt to
         if embed_features is None:
             embed_features = w_dim if num_layers > 0 or z_dim == 0 else z_dim
         layer_features = w_dim if layer_features is None else layer_features
@@ -151,7 +161,7 @@ class MappingNetwork(nn.Module):
         for i in range(self.num_layers):
             x = getattr(self, f"fc{i}")(x)
         if update_w_avg and self.w_avg_beta is not None:
-            self.w_avg.copy_(x.detach().mean(dim=0).lerp(self.w_avg, self.w_avg_beta))
+            self.w_avg.copy_(self.group.mean(x.detach().mean(dim=0)).lerp(self.w_avg, self.w_avg_beta))
         if self.num_ws is None:
             return x
         ws = x[:, None].expand(-1, self.num_ws, -1)

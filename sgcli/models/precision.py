@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
@@ -31,3 +34,15 @@ def block_dtype(precision: str, low_precision: bool, device: torch.device) -> to
     if precision == "auto" and low_precision and device.type == "cuda":
         return torch.float16
     return torch.float32
+
+
+@contextlib.contextmanager
+def fixed_precision(network: nn.Module, precision: str) -> Iterator[None]:
+    """`set_precision` for a while."""
+    kept = {module: module.precision for module in network.modules() if hasattr(module, "low_precision")}
+    set_precision(network, precision)
+    try:
+        yield
+    finally:
+        for module, usual in kept.items():
+            module.precision = usual

@@ -19,8 +19,9 @@ from sgcli.models.noise import NoiseChoice, NoiseLayer, make_noise_maps
 from sgcli.models.precision import block_dtype
 from sgcli.models.style_layers import StyleLayer
 from sgcli.ops.bias_act import bias_act
+from sgcli.ops.conv2d_resample import conv2d_resample
 from sgcli.ops.modulated_bias_act import modulated_bias_act
-from sgcli.ops.modulated_conv2d import conv2d_to_demodulate, modulated_conv2d
+from sgcli.ops.modulated_conv2d import Modulation, mix_channels, modulate, scale_channels
 from sgcli.ops.upfirdn2d import upsample2d
 
 ARCHITECTURES = ("orig", "skip", "resnet")
@@ -42,6 +43,7 @@ class SynthesisLayer(nn.Module):
     def __init__(self, in_channels, out_channels, w_dim, resolution, up=1, use_noise=True, conv_clamp=None):
         super().__init__()
         self.resolution, self.up, self.use_noise, self.conv_clamp = resolution, up, use_noise, conv_clamp
+        self.is_transposed = up > 1
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -50,21 +52,30 @@ class SynthesisLayer(nn.Module):
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
 
-    def forward(self, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor | None, gain: float = 1.0) -> torch.Tensor:
-        """x `[N, in, r/up, r/up]`, w `[N, W]`, noise `[N|1, 1, r, r]` or None -> `[N, out, r, r]`."""
-        styles = self.affine(w)
-        x, scale = conv2d_to_demodulate(
-            x,
-            self.weight,
-            styles,
-            up=self.up,
-            padding=1,
-            resample_filter=self.resample_filter,
-            flip_weight=self.up == 1,
+    def modulation(self, w: torch.Tensor, dtype: torch.dtype) -> Modulation:
+        """What w `[N, W]` makes of this layer's convolution, for images of type `dtype`."""
+        return modulate(self.weight, self.affine(w), dtype)
+
+    def forward(
+        self,
+        x: torch.Tensor,                          # [N, in, r/up, r/up], scaled by modulation.in_scale
+        modulation: Modulation,
+        noise: torch.Tensor | None,               # [N|1, 1, r, r]
+        gain: float = 1.0,
+        next_scale: torch.Tensor | None = None,   # [N, out], in_scale of the layer that reads the output
+    ) -> torch.Tensor:  # [N, out, r, r]  # fmt: skip
+        x = conv2d_resample(
+            x, modulation.weight, f=self.resample_filter, up=self.up, padding=1, flip_weight=self.up == 1
         )
-        noise = noise * self.noise_strength if self.use_noise and noise is not None else None
-        clamp = None if self.conv_clamp is None else self.conv_clamp * gain
-        return modulated_bias_act(x, self.bias, scale=scale, noise=noise, gain=math.sqrt(2) * gain, clamp=clamp)
+        return modulated_bias_act(
+            x,
+            self.bias,
+            scale=modulation.out_scale,
+            noise=noise * self.noise_strength if self.use_noise and noise is not None else None,
+            out_scale=next_scale,
+            gain=math.sqrt(2) * gain,
+            clamp=None if self.conv_clamp is None else self.conv_clamp * gain,
+        )
 
 
 class ToRGBLayer(nn.Module):
@@ -80,7 +91,7 @@ class ToRGBLayer(nn.Module):
 
     def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:  # [N, C, r, r], [N, W] -> [N, K, r, r]
         styles = self.affine(w) * self.weight_gain
-        x = modulated_conv2d(x, self.weight, styles, demodulate=False)
+        x = mix_channels(x, self.weight[None, :, :, 0, 0] * styles[:, None, :])
         return bias_act(x, self.bias.to(x.dtype), clamp=self.conv_clamp)
 
 
@@ -117,7 +128,7 @@ class SynthesisBlock(nn.Module):
         if is_last or architecture == "skip":
             self.torgb = ToRGBLayer(out_channels, img_channels, w_dim, conv_clamp)
         if in_channels != 0 and architecture == "resnet":
-            self.skip = Conv2dLayer(in_channels, out_channels, kernel_size=1, bias=False, up=2)
+            self.skip = Conv2dLayer(in_channels, out_channels, kernel_size=1, is_linear=True, up=2)
 
     @property
     def num_convs(self) -> int:
@@ -136,26 +147,35 @@ class SynthesisBlock(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:  # fmt: skip
         dtype = block_dtype(self.precision, self.low_precision, ws.device)
         w = iter(ws.unbind(dim=1))
-        noise_map = iter(noise)
         if self.in_channels == 0:
             start = self.const[None].expand(ws.shape[0], -1, -1, -1) if x is None else x
-            x = self.conv1(start.to(dtype), next(w), next(noise_map))
+            modulation = self.conv1.modulation(next(w), dtype)
+            x = self.conv1(scale_channels(start.to(dtype), modulation.in_scale), modulation, noise[0])
         else:
             assert x is not None
             x = x.to(dtype)
-            if self.architecture == "resnet":
-                y = self.skip(x, gain=math.sqrt(0.5))
-                x = self.conv0(x, next(w), next(noise_map))
-                x = y + self.conv1(x, next(w), next(noise_map), gain=math.sqrt(0.5))
-            else:
-                x = self.conv0(x, next(w), next(noise_map))
-                x = self.conv1(x, next(w), next(noise_map))
+            is_resnet = self.architecture == "resnet"
+            y = self.convolve(x, next(w), next(w), noise, math.sqrt(0.5) if is_resnet else 1.0)
+            x = self.skip(x, gain=math.sqrt(0.5)) + y if is_resnet else y
         if img is not None:
             img = upsample2d(img, self.resample_filter)
         if self.has_torgb:
             y = self.torgb(x, next(w)).to(torch.float32)
             img = y if img is None else img + y
         return x, img
+
+    def convolve(self, x, w0, w1, noise, gain: float) -> torch.Tensor:
+        """Both convolutions: x `[N, in, r/2, r/2]`, two w `[N, W]` and noise maps -> `[N, out, r, r]`.
+
+        The scale of the second's input rides along with the first's activation, unless a hook looks in between.
+        """
+        first, second = self.conv0.modulation(w0, x.dtype), self.conv1.modulation(w1, x.dtype)
+        x = scale_channels(x, first.in_scale)
+        if self.conv0._forward_hooks:
+            x = scale_channels(self.conv0(x, first, noise[0]), second.in_scale)
+        else:
+            x = self.conv0(x, first, noise[0], next_scale=second.in_scale)
+        return self.conv1(x, second, noise[1], gain)
 
 
 class SynthesisNetwork(base.Synthesis):

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sgcli.distributed.group import Group
 from sgcli.models import base
 from sgcli.models import stylegan3_design as design
 from sgcli.models.fourier_input import FourierInput
@@ -20,6 +21,7 @@ from sgcli.models.noise import NoiseChoice, NoiseLayer
 from sgcli.models.precision import block_dtype
 from sgcli.models.style_layers import StyleLayer
 from sgcli.ops.filtered_lrelu import filtered_lrelu
+from sgcli.ops.modulated_conv2d import mix_channels, scale_channels
 
 OUTPUT_SCALE = 0.25  # the layers work in a range of ±4
 
@@ -42,6 +44,7 @@ class SynthesisLayer(nn.Module):
         super().__init__()
         self.design, self.conv_clamp, self.magnitude_ema_kimg = plan, conv_clamp, magnitude_ema_kimg
         self.low_precision, self.precision = low_precision, "auto"
+        self.group = Group()  # the workers that a batch is dealt to
         in_channels, out_channels, k = plan.source.channels, plan.result.channels, plan.conv_kernel
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, k, k))
@@ -56,8 +59,9 @@ class SynthesisLayer(nn.Module):
             self.track_magnitude(x)
         plan = self.design
         x = x.to(block_dtype(self.precision, self.low_precision, x.device))
+        x, scale = self.convolve(x, w)
         return filtered_lrelu(
-            modulated_conv(x, *self.modulation(w)),
+            x,
             fu=self.up_filter,
             fd=self.down_filter,
             b=self.bias.to(x.dtype),
@@ -67,7 +71,21 @@ class SynthesisLayer(nn.Module):
             gain=1.0 if plan.is_torgb else math.sqrt(2),
             slope=1.0 if plan.is_torgb else 0.2,
             clamp=self.conv_clamp,
+            scale=scale,
         )
+
+    def convolve(self, x: torch.Tensor, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Convolve x `[N, I, H, W]` as w `[N, W]` wants it, in x's dtype.
+
+        Returns `[N, O, H + K - 1, W + K - 1]` (it grows, and the margin pays for it), and a scale `[N, O]` by which
+        that is still to be multiplied; None for 1.
+        """
+        weight, in_scale, out_scale = self.modulation(w)
+        k = weight.shape[2]
+        if k == 1:
+            weights = weight[None, :, :, 0, 0] * in_scale[:, None, :] * out_scale[:, :, None]
+            return mix_channels(x, weights), None
+        return F.conv2d(scale_channels(x, in_scale), weight.to(x.dtype), padding=k - 1), out_scale
 
     def modulation(self, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """A weight `[O, I, K, K]` for the whole batch, scales of its input `[N, I]`, and of its output `[N, O]`.
@@ -88,25 +106,9 @@ class SynthesisLayer(nn.Module):
 
     @torch.no_grad()
     def track_magnitude(self, x: torch.Tensor) -> None:
-        decay = 0.5 ** (len(x) / (self.magnitude_ema_kimg * 1000))
-        self.magnitude_ema.copy_(x.float().square().mean().lerp(self.magnitude_ema, decay))
-
-
-def modulated_conv(
-    x: torch.Tensor, weight: torch.Tensor, in_scale: torch.Tensor, out_scale: torch.Tensor
-) -> torch.Tensor:
-    """Convolve x `[N, I, H, W]`, scaled by `[N, I]`, with `[O, I, K, K]`, and scale by `[N, O]`.
-
-    Returns `[N, O, H + K - 1, W + K - 1]` in x's dtype: it grows, and the margin pays for it.
-    """
-    k = weight.shape[2]
-    if k == 1:  # a matrix product for each sample, with weights of its own: x need not be scaled
-        weights = weight[None, :, :, 0, 0] * in_scale[:, None, :] * out_scale[:, :, None]  # [N, O, I]
-        pixels = x.permute(0, 2, 3, 1)
-        mixed = pixels.flatten(1, 2) @ weights.to(x.dtype).transpose(1, 2)
-        return mixed.unflatten(1, pixels.shape[1:3]).permute(0, 3, 1, 2)
-    x = F.conv2d(x * in_scale.to(x.dtype)[:, :, None, None], weight.to(x.dtype), padding=k - 1)
-    return x * out_scale.to(x.dtype)[:, :, None, None]
+        decay = 0.5 ** (len(x) * self.group.world / (self.magnitude_ema_kimg * 1000))
+        mean_square = self.group.mean(x.to(torch.float32).square().mean())
+        self.magnitude_ema.copy_(mean_square.lerp(self.magnitude_ema, decay))
 
 
 class SynthesisNetwork(base.Synthesis):

@@ -8,7 +8,6 @@ so that it is tried and reported once.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import os
@@ -55,7 +54,7 @@ def library(device: Device = "cpu") -> Path:
     path = cache / f"operators-{device}-{_key(device)}.so"
     if path.exists():
         return path
-    with _locked(path.with_suffix(".lock")):
+    with files.only_process(path.with_suffix(".lock")):
         if path.exists():  # another process was faster
             return path
         failure = path.with_suffix(".failed")
@@ -159,14 +158,6 @@ def _report(problem: Problem, device: Device) -> Problem:
     what = "native operators" if device == "cpu" else "native operators for the GPU"
     progress.warn(f"{what}: {problem.what}; using PyTorch's own, many times slower. To repair: {problem.repair}")
     return problem
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    # The kernel lets go of the lock when a process dies, however it does.
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 @contextlib.contextmanager

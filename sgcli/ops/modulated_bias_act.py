@@ -112,10 +112,13 @@ def _register() -> None:
 
 def _gradient(dy, x, b, scale, noise, out_scale, slope, gain, clamp) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """What sg::modulated_bias_act_grad computes, in differentiable operators: dx, sums `[3, N, C]`, dnoise."""
+    dtype = x.dtype
+    # Half types are computed in float32, as in the operator: both must agree about which values are below zero.
+    x, dy = (t.to(torch.promote_types(dtype, torch.float32)) for t in (x, dy))
     b = None if b is None else b.to(x.dtype)
     y = torch.ops.sg.bias_act(_scale_and_add_noise(x, scale, noise), b, 1, slope, gain, clamp)
     dv = dy if out_scale is None else dy * _per_channel(out_scale, dy)
     dv = torch.ops.sg.bias_act_grad(dv, None, y, 1, slope, gain, clamp, False)[0]
     dx = dv if scale is None else dv * _per_channel(scale, dv)
     sums = torch.stack([t.sum([2, 3]) for t in (dv, dv * x, dy * y)])
-    return dx, sums, dv.sum(1, keepdim=True)
+    return dx.to(dtype), sums, dv.sum(1, keepdim=True)

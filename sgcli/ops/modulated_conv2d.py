@@ -1,63 +1,58 @@
-"""Convolution whose weights are scaled per sample by styles, and normalised (spec stylegan2-ada §1.5)."""
+"""Convolution whose weights are scaled per sample by styles, and normalised (spec stylegan2-ada §1.5).
+
+The weights w'[n,o,i,y,x] = s[n,i]·w[o,i,y,x]·d[n,o] are never built per sample: s scales the input, d the output, and
+the whole batch shares one convolution (equal to rounding, since the convolution is linear in both). Both scales are per
+channel, so that neighbouring operators can apply them in passing (ops.modulated_bias_act).
+"""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
-from sgcli.ops.conv2d_resample import conv2d_resample
+
+class Modulation(NamedTuple):
+    """A convolution with weights per sample, as one with shared weights between two scales."""
+
+    in_scale: torch.Tensor  # [N, in], s
+    weight: torch.Tensor  # [out, in, k, k]
+    out_scale: torch.Tensor  # [N, out], d
 
 
-def modulated_conv2d(
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    styles: torch.Tensor,
-    *,
-    demodulate: bool = True,
-    up: int = 1,
-    down: int = 1,
-    padding: int = 0,
-    resample_filter: torch.Tensor | None = None,
-    flip_weight: bool = True,
-) -> torch.Tensor:
-    """Convolve each sample with its own weights w'[n,o,i,y,x] = s[n,i]·w[o,i,y,x], scaled to unit norm over (i, y, x).
+def modulate(weight: torch.Tensor, styles: torch.Tensor, dtype: torch.dtype) -> Modulation:
+    """Take the convolution of images of type `dtype` with weight `[out, in, k, k]` and styles `[N, in]` apart.
 
-    x       `[N, in, H, W]`.
-    weight  `[out, in, k, k]`.
-    styles  `[N, in]`.
-    Returns `[N, out, H·up/down, W·up/down]` in x's dtype.
-
-    The weights are never built per sample: s scales the input, the demodulation d scales the output, and the whole
-    batch shares one convolution (equal to rounding, since the convolution is linear in both).
+    d[n,o] = rsqrt(Σ_{i,y,x} (s[n,i]·w[o,i,y,x])² + 1e-8) brings every output channel to unit norm.
     """
-    options = {"up": up, "down": down, "padding": padding, "resample_filter": resample_filter}
-    if not demodulate:
-        return _modulate_and_convolve(x, weight, styles, flip_weight=flip_weight, **options)
-    x, scale = conv2d_to_demodulate(x, weight, styles, flip_weight=flip_weight, **options)
+    if dtype == torch.float16:
+        weight, styles = _prenormalize(weight, styles)
+    out_scale = (styles.square() @ _kernel_energy(weight).T + 1e-8).rsqrt()
+    return Modulation(styles, weight.to(dtype), out_scale)
+
+
+def scale_channels(x: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """x `[N, C, H, W]` times scale `[N, C]`, in x's dtype."""
     return x * scale.to(x.dtype)[:, :, None, None]
 
 
-def conv2d_to_demodulate(
-    x: torch.Tensor, weight: torch.Tensor, styles: torch.Tensor, **options
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """`modulated_conv2d` before the last step: its output, and the scale `[N, out]` by which it is to be multiplied.
+def mix_channels(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """A 1x1 convolution with weights `[N, out, in]` of each sample's own, in x's dtype and memory format.
 
-    The scale is per channel, so whatever comes next can apply it in passing (ops.modulated_bias_act).
+    One matrix product per sample: there is no large kernel to share, and x need not be scaled.
     """
-    if x.dtype == torch.float16:
-        weight, styles = _prenormalize(weight, styles)
-    return _modulate_and_convolve(x, weight, styles, **options), demodulation(weight, styles)
+    weights = weights.to(x.dtype)
+    if x.is_contiguous():
+        return (weights @ x.flatten(2)).unflatten(2, x.shape[2:])
+    pixels = x.permute(0, 2, 3, 1)
+    return (pixels.flatten(1, 2) @ weights.transpose(1, 2)).unflatten(1, pixels.shape[1:3]).permute(0, 3, 1, 2)
 
 
-def _modulate_and_convolve(x, weight, styles, up=1, down=1, padding=0, resample_filter=None, flip_weight=True):
-    x = x * styles.to(x.dtype)[:, :, None, None]
-    return conv2d_resample(
-        x, weight.to(x.dtype), f=resample_filter, up=up, down=down, padding=padding, flip_weight=flip_weight
-    )
-
-
-def demodulation(weight: torch.Tensor, styles: torch.Tensor) -> torch.Tensor:
-    """d[n,o] = rsqrt(Σ_{i,y,x} (s[n,i]·w[o,i,y,x])² + 1e-8), as one matrix product. Returns `[N, out]`."""
-    return (styles.square() @ weight.square().sum(dim=[2, 3]).T + 1e-8).rsqrt()
+def _kernel_energy(weight: torch.Tensor) -> torch.Tensor:
+    """Σ_{y,x} w², `[out, in]`, over whichever view of w the sum is quick for."""
+    if weight.stride(0) == 1 and weight.stride(1) > 1:  # as transposed convolutions want it (models.memory)
+        return weight.transpose(0, 1).square().sum(dim=[2, 3]).T
+    return weight.square().sum(dim=[2, 3])
 
 
 def _prenormalize(weight: torch.Tensor, styles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

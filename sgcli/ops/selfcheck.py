@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 import torch
 
+from sgcli.ops import native
 from sgcli.ops.bias_act import bias_act
 from sgcli.ops.filtered_lrelu import filtered_lrelu
+from sgcli.ops.modulated_bias_act import modulated_bias_act
 from sgcli.ops.upfirdn2d import setup_filter, upfirdn2d
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 4e-3}  # of the largest magnitude
@@ -45,21 +47,27 @@ def check_operators(device: torch.device, dtype: torch.dtype = torch.float32) ->
     f, taps = setup_filter([1, 3, 3, 1]), setup_filter(torch.hann_window(14, periodic=False)[1:-1].tolist())
     assert f is not None and taps is not None
     f, taps, bias = f.to(device), taps.to(device), draw(16).to(dtype)
+    styles = draw(2, 16).exp()
     clamp = 2.0 if dtype == torch.float32 else 256.0  # half types round onto the edge of a small one
     x = draw(2, 16, 21, 18).to(dtype)
     cases: dict[str, Callable[..., torch.Tensor]] = {
         "bias_act": lambda x, impl: bias_act(x, bias.to(x.dtype), act="lrelu", clamp=clamp, impl=impl),
         "upfirdn2d": lambda x, impl: upfirdn2d(x, f, up=2, padding=[2, 1, 2, 1], gain=4, impl=impl),
         "filtered_lrelu": lambda x, impl: filtered_lrelu(
-            x, fu=taps, fd=taps, b=bias.to(x.dtype), up=2, down=2, padding=10, clamp=clamp, impl=impl
+            x, taps, taps, bias.to(x.dtype), 2, 2, padding=10, clamp=clamp, scale=styles, impl=impl
         ),
     }
+    if device.type in native.OPERATORS["modulated_bias_act"]:
+        noise = draw(2, 1, 21, 18)
+        cases["modulated_bias_act"] = lambda x, impl: modulated_bias_act(
+            x.contiguous(memory_format=torch.channels_last), bias, styles, noise, styles, clamp=clamp, impl=impl
+        )
     checks = []
     for name, function in cases.items():
         natives = derivatives(functools.partial(function, impl="native"), x, x.dtype)
         references = derivatives(functools.partial(function, impl="reference"), x.float(), x.dtype)
-        for what, native, reference in zip(ORDERS, natives, references, strict=True):
-            error = (native - reference).abs().max() / reference.abs().max().clamp_min(1e-12)
+        for what, actual, expected in zip(ORDERS, natives, references, strict=True):
+            error = (actual - expected).abs().max() / expected.abs().max().clamp_min(1e-12)
             checks.append(Check(name, what, dtype, float(error)))
     return checks
 

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from sgcli.bench import floor
+from sgcli.bench.projection import project_rows
+from sgcli.commands.bench import as_line
 from tests.cli import assert_refused, sg
 
 SMALL = ["--tiny", "--res", 16, "--channels-base", 64, "--channels-max", 8, "--batch", 4, "--json"]
@@ -36,9 +38,19 @@ def test_rows(suite, works, monkeypatch):
     assert result.status == 0, result.err
     rows = [json.loads(line) for line in result.text.splitlines()]
     assert len(rows) == works
+    assert all(row["native"]["peak_bytes"] > 0 for row in rows)
     assert all(row["floor"]["seconds"] > 0 and row["reference"]["seconds"] > 0 for row in rows)
 
 
+def test_projection_rows(monkeypatch):
+    monkeypatch.setattr("sgcli.bench.projection.REFERENCE_REPEATS", 1)
+    monkeypatch.setattr("sgcli.bench.timing.time_in_turns.__defaults__", (1, 0.0))
+    rows = list(project_rows("sg2", 16, 2, torch.device("cpu"), "fp32", channel_base=64, channel_max=8, tiny=True))
+    assert [row.images for row in rows] == [1, 2]
+    for row in rows:
+        assert set(row.timings) == {"native", "networks"} and "of the step is outside" in as_line(row)
+
+
 def test_bad_input():
-    assert_refused(sg("bench", "speed"), 2, "ops, generate, train")
+    assert_refused(sg("bench", "speed"), 2, "ops, generate, train, project")
     assert_refused(sg("bench", "ops", "--precision", "int8"), 2, "fp32")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from sgcli.models.discriminator import Discriminator, minibatch_stddev
 from sgcli.models.layers import MappingNetwork
+from sgcli.models.memory import place
 from sgcli.models.noise import random_noise_maps
 from sgcli.models.precision import set_precision
 from sgcli.models.style_layers import band_of
 from sgcli.models.stylegan2 import Generator
-from sgcli.ops.modulated_conv2d import modulated_conv2d
+from sgcli.ops.modulated_conv2d import modulate, scale_channels
 
 # Parameter totals (spec stylegan2-ada §3.1): resolution, base, G with 8 mapping layers, D.
 TOTALS = [
@@ -42,10 +46,15 @@ def small():
     return G.requires_grad_(False)
 
 
+def modulated_conv(x, weight, styles):
+    in_scale, weight, out_scale = modulate(weight, styles, x.dtype)
+    return scale_channels(F.conv2d(scale_channels(x, in_scale), weight, padding=1), out_scale)
+
+
 def test_modulated_convolution_equals_weights_built_per_sample():
     torch.manual_seed(0)
     x, w, s = torch.randn(3, 4, 6, 6).double(), torch.randn(5, 4, 3, 3).double(), torch.randn(3, 4).double()
-    result = modulated_conv2d(x, w, s, padding=1)
+    result = modulated_conv(x, w, s)
     for n in range(3):
         each = w * s[n][None, :, None, None]
         each = each / (each.square().sum(dim=[1, 2, 3], keepdim=True) + 1e-8).sqrt()
@@ -55,16 +64,37 @@ def test_modulated_convolution_equals_weights_built_per_sample():
 def test_demodulation_forgets_the_scale_of_styles():
     torch.manual_seed(0)
     x, w, s = torch.randn(2, 4, 6, 6), torch.randn(5, 4, 3, 3), torch.rand(2, 4) + 0.5
-    torch.testing.assert_close(modulated_conv2d(x, w, s, padding=1), modulated_conv2d(x, w, 9 * s, padding=1))
+    torch.testing.assert_close(modulated_conv(x, w, s), modulated_conv(x, w, 9 * s))
 
 
 def test_half_precision_does_not_overflow():
     torch.manual_seed(0)
     x, w, s = torch.randn(2, 64, 8, 8), torch.randn(64, 64, 3, 3), 3000 * (torch.rand(2, 64) + 0.5)
-    exact = modulated_conv2d(x, w, s, padding=1)
-    half = modulated_conv2d(x.half(), w, s, padding=1)
+    exact = modulated_conv(x, w, s)
+    half = modulated_conv(x.half(), w, s)
     assert half.isfinite().all()
     assert (half - exact).abs().max() < 0.02 * exact.abs().max()
+
+
+def test_what_a_hook_sees_does_not_change_the_picture(small):
+    """The first convolution of a block hands its output over scaled, unless somebody looks at it."""
+    z, seen = torch.randn(2, 8), []
+    plain = small(z, noise="const")
+    hook = small.synthesis.b16.conv0.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    watched = small(z, noise="const")
+    hook.remove()
+    torch.testing.assert_close(watched, plain)
+    assert seen[0].amin() < 0 < seen[0].amax() and seen[0].shape == (2, 8, 16, 16)
+
+
+def test_placed_weights_are_read_without_a_copy(small):
+    z = torch.randn(2, 8)
+    plain = small(z, noise="const")
+    placed = place(copy.deepcopy(small))
+    torch.testing.assert_close(placed(z, noise="const"), plain)
+    weight = placed.synthesis.b16.conv0.weight
+    assert weight.transpose(0, 1).is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(weight, small.synthesis.b16.conv0.weight)
 
 
 def test_noise_maps_given_equal_those_drawn(small):

@@ -11,6 +11,7 @@ from sgcli.ops import build, native
 
 if library := os.environ.get("SG_TEST_OPERATORS"):  # test_cuda_on_cpu.py puts its library in the place of the CPU's
     build.library = lambda device="cpu": Path(library)
+    native.OPERATORS.update({name: () for name, devices in native.OPERATORS.items() if "cuda" not in devices})
 
 
 def skip_without_native() -> None:

@@ -62,23 +62,23 @@ def assert_agrees(actual: torch.Tensor, expected: torch.Tensor, x: torch.Tensor)
     torch.testing.assert_close(actual.double(), expected, rtol=0, atol=TOLERANCES[x.dtype] * scale)
 
 
-def run_both(operator, x, b=None, **arguments) -> None:
+def run_both(operator, x, b=None, scale=None, **arguments) -> None:
     """Compare the output, and the gradients of its product with a random tensor."""
+    small = {name: t for name, t in (("b", b), ("scale", scale)) if t is not None}
     wide = x.double().requires_grad_()
-    wide_b = None if b is None else b.double().requires_grad_()
-    given_b = {} if b is None else {"b": wide_b}
-    expected = operator(wide, **given_b, **arguments, impl="reference")
+    wide_small = {name: t.double().requires_grad_() for name, t in small.items()}
+    expected = operator(wide, **wide_small, **arguments, impl="reference")
 
     x = x.requires_grad_()
-    given_b = {} if b is None else {"b": b.requires_grad_()}
-    actual = operator(x, **given_b, **arguments, impl="native")
+    small = {name: t.requires_grad_() for name, t in small.items()}
+    actual = operator(x, **small, **arguments, impl="native")
     assert_agrees(actual, expected.detach(), x)
     with torch.no_grad():  # nothing is kept for a backward pass
-        assert_agrees(operator(x, **given_b, **arguments, impl="native"), expected.detach(), x)
+        assert_agrees(operator(x, **small, **arguments, impl="native"), expected.detach(), x)
 
     dy = torch.randn(expected.shape, dtype=torch.float64).to(x)
-    expected_gradients = torch.autograd.grad(expected, [wide, *([] if b is None else [wide_b])], dy.double())
-    gradients = torch.autograd.grad(actual, [x, *([] if b is None else [b])], dy)
+    expected_gradients = torch.autograd.grad(expected, [wide, *wide_small.values()], dy.double())
+    gradients = torch.autograd.grad(actual, [x, *small.values()], dy)
     for gradient, expected_gradient in zip(gradients, expected_gradients, strict=True):
         assert_agrees(gradient, expected_gradient, x)
 
@@ -111,16 +111,16 @@ def test_upfirdn2d(x, f, up, down, padding, flip_filter):
     st.booleans(),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
 )
-def test_filtered_lrelu(x, fu, fd, up, down, padding, flip_filter, with_bias, with_clamp):
+def test_filtered_lrelu(x, fu, fd, up, down, padding, flip_filter, with_bias, with_clamp, with_scale):
     # Reduced precision moves values across zero and the clamp, where the derivative jumps.
     x = x.double() if x.dtype != torch.float64 else x
     b = torch.randn(x.shape[1], dtype=x.dtype) if with_bias else None
-    clamp = 0.9 if with_clamp else None
+    options = {"flip_filter": flip_filter, "clamp": 0.9 if with_clamp else None}
+    options["scale"] = torch.rand(x.shape[:2], dtype=x.dtype) + 0.1 if with_scale else None
     try:
-        run_both(
-            filtered_lrelu, x, b, fu=fu, fd=fd, up=up, down=down, padding=padding, flip_filter=flip_filter, clamp=clamp
-        )
+        run_both(filtered_lrelu, x, b, fu=fu, fd=fd, up=up, down=down, padding=padding, **options)
     except ValueError as error:
         assume("padding" not in str(error))
         raise

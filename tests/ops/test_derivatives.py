@@ -22,6 +22,9 @@ CASES = {
     "filtered_lrelu": lambda x, b: filtered_lrelu(
         x, F12.to(x.device), F12.to(x.device), b, 2, 2, [10, 9, 8, 11], clamp=1.1, impl="native"
     ),
+    "filtered_lrelu, scaled": lambda x, b: filtered_lrelu(
+        x, F12.to(x.device), F12.to(x.device), b, 2, 2, 9, scale=torch.stack([b, 1 - b]), clamp=1.1, impl="native"
+    ),
     "filtered_lrelu, 2-D": lambda x, b: filtered_lrelu(
         x, F12.to(x.device), F12_2D.to(x.device), b, 2, 4, [10, 9, 8, 11], impl="native"
     ),
@@ -58,12 +61,15 @@ def check_registrations(memory_format: torch.memory_format, device: str) -> None
     x = x.detach().to(memory_format=memory_format).requires_grad_()
     y = torch.randn_like(x.detach())
     f4, f12 = F4.to(device), F12.to(device)
-    codes = torch.ops.sg.filtered_lrelu(x, f12, f12, b, 2, 2, [10, 9, 10, 9], 1.0, 0.2, 1.0, False, True)[1]
+    scale = torch.rand(2, 18, dtype=x.dtype, device=device).requires_grad_()
+    codes = torch.ops.sg.filtered_lrelu(x, f12, f12, b, None, 2, 2, [10, 9, 10, 9], 1.0, 0.2, 1.0, False, True)[1]
     samples = {
         torch.ops.sg.upfirdn2d.default: (x, f4, [2, 2], [1, 1], [2, 1, 2, 1], False, 4.0),
         torch.ops.sg.bias_act.default: (x, b, 1, 0.2, 1.4, 1.0),
         torch.ops.sg.bias_act_grad.default: (x, b, y, 1, 0.2, 1.4, 1.0, True),
-        torch.ops.sg.filtered_lrelu.default: (x, f12, f12, b, 2, 2, [10, 9, 10, 9], 1.0, 0.2, 1.0, False, True),
+        torch.ops.sg.filtered_lrelu.default: (
+            (x, f12, f12, b, scale, 2, 2, [10, 9, 10, 9], 1.0, 0.2, 1.0, False, True)
+        ),
         torch.ops.sg.filtered_lrelu_replay.default: (
             (x, codes, f12, f12, 2, 2, [12, 13, 12, 13], [-1, -1], 1.0, 0.2, True)
         ),
