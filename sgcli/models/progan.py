@@ -154,33 +154,35 @@ class DiscriminatorBlock(nn.Module):
 
 
 class DiscriminatorEpilogue(nn.Module):
-    """4x4 features to one score per class, or to one score (spec §2.2, §3.4)."""
+    """4x4 features to scores (spec §2.2, §3.4)."""
 
     def __init__(
         self,
         channels: int,
         hidden: int,                     # width of the dense layer
         img_channels: int,
-        c_dim: int,
-        mbstd_group_size: int | None,    # None: the whole batch
+        num_outputs: int,
+        mbstd_group_size: int | None,    # None: the whole batch; 1: no minibatch standard deviation
     ):  # fmt: skip
         super().__init__()
         self.mbstd_group_size = mbstd_group_size
         self.fromrgb = EqualizedConv2d(img_channels, channels, kernel_size=1)
-        self.conv = EqualizedConv2d(channels + 1, channels)
+        self.conv = EqualizedConv2d(channels + (mbstd_group_size != 1), channels)
         self.fc = EqualizedLinear(channels * 16, hidden)
-        self.out = EqualizedLinear(hidden, max(c_dim, 1), activation="linear", gain=1)
+        self.out = EqualizedLinear(hidden, num_outputs, activation="linear", gain=1)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # [N, C, 4, 4] -> [N, max(c_dim, 1)]
-        x = minibatch_stddev(x.to(torch.float32), self.mbstd_group_size, num_channels=1)
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # [N, C, 4, 4] -> [N, num_outputs]
+        x = x.to(torch.float32)
+        if self.mbstd_group_size != 1:
+            x = minibatch_stddev(x, self.mbstd_group_size, num_channels=1)
         return self.out(self.fc(self.conv(x).flatten(1)))
 
 
 class Discriminator(GrowingDiscriminator):
     """Pictures (and labels) to scores.
 
-    With labels, the score is that of the picture's class, as in StyleGAN; the classifier that ProGAN trained beside its
-    critic is not built.
+    With labels, the score is that of the picture's class, as in StyleGAN; or, with `classifier`, there is one score,
+    which knows nothing of labels, and beside it a logit for each class: ProGAN's (AC-GAN, Odena et al. 2017).
     """
 
     def __init__(
@@ -193,19 +195,36 @@ class Discriminator(GrowingDiscriminator):
         blur: bool = False,                  # bilinear downsampling: StyleGAN
         shrink_last: bool = False,           # downsample behind the activation instead of before it: ProGAN's paper
         mbstd_group_size: int | None = 4,
+        classifier: bool = False,            # with labels, tell the class beside the score: ProGAN's paper
     ):  # fmt: skip
         super().__init__()
         if blur and shrink_last:
             raise ValueError("blur: filters in front of downsampling convolutions, which shrink_last does without")
         self.c_dim, self.img_resolution, self.img_channels = c_dim, img_resolution, img_channels
+        self.classifies = classifier and c_dim > 0
         resolutions = block_resolutions(img_resolution)
         channels = {r: channels_at(r, channel_base, channel_max) for r in [2, *resolutions]}
         for r in reversed(resolutions[1:]):
             block = DiscriminatorBlock(channels[r], channels[r // 2], img_channels, blur, shrink_last)
             setattr(self, f"b{r}", block)
-        self.b4 = DiscriminatorEpilogue(channels[4], channels[2], img_channels, c_dim, mbstd_group_size)
+        num_outputs = 1 + c_dim if self.classifies else max(c_dim, 1)
+        self.b4 = DiscriminatorEpilogue(channels[4], channels[2], img_channels, num_outputs, mbstd_group_size)
 
     def forward(self, img: torch.Tensor, c: torch.Tensor | None = None) -> torch.Tensor:
         """img `[N, K, R, R]` in about [-1, 1], c `[N, c_dim]` -> scores `[N, 1]`."""
-        scores = self.b4(self.features(img))
-        return (scores * c).sum(dim=1, keepdim=True) if self.c_dim > 0 else scores
+        if self.classifies:
+            return self.score_and_classify(img)[0]
+        scores = self.scores(img)
+        if self.c_dim == 0:
+            return scores
+        assert c is not None, "a conditional discriminator needs labels"
+        return (scores * c).sum(dim=1, keepdim=True)
+
+    def score_and_classify(self, img: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """img `[N, K, R, R]` -> scores `[N, 1]`, class logits `[N, c_dim]`; of a discriminator that `classifies`."""
+        scores, class_logits = self.scores(img).split([1, self.c_dim], dim=1)
+        return scores, class_logits
+
+    def scores(self, img: torch.Tensor) -> torch.Tensor:
+        """img `[N, K, R, R]` -> the outputs of the last layer: one score per class, `[N, max(c_dim, 1)]`."""
+        return self.b4(self.features(img))

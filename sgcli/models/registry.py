@@ -66,14 +66,14 @@ ROWS = [
         G={"class": "progan-g", "z_dim": 512, "mapping_layers": 0, "channel_base": 16384, "channel_max": 512,
            "blur": False, "w_avg_beta": 0.99},
         D={"class": "progan-d", "channel_base": 16384, "channel_max": 512, "blur": False, "shrink_last": True,
-           "mbstd_group_size": None},
+           "mbstd_group_size": None, "classifier": True},
         training={"loss": "wgan-gp", "r1_gamma": 0.0, "r1_interval": 1, "pl_weight": 0.0, "pl_interval": 4,
                   "style_mixing_prob": 0.0, "growing": GROWING_PROGAN,
                   "ema_kimg": 11.1},  # 0.999 per step of 16
     ),
     Architecture(
         "sg1-a", "progan", "ProGAN, as StyleGAN's ladder starts from it: large batches while it is small",
-        D={"shrink_last": False, "mbstd_group_size": 4},
+        D={"shrink_last": False, "mbstd_group_size": 4, "classifier": False},
         training={"growing": GROWING_FROM_4, "ema_kimg": 10.0},
     ),
     Architecture(

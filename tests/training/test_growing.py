@@ -14,8 +14,11 @@ from sgcli.models.checkpoint import open_model
 from sgcli.models.growing import lod_of
 from sgcli.training.config import TrainingConfig, resolve_config
 from sgcli.training.loop import start_training, train
+from sgcli.training.phases import MicroBatch, Objectives
+from sgcli.training.randomness import draw_latents
 from sgcli.training.reports import save_snapshot
 from sgcli.training.run import Run, create_run
+from sgcli.training.stats import Stats
 
 CPU = torch.device("cpu")
 SMALL = {"channel_base": 128, "channel_max": 8, "z_dim": 8, "batch": 4, "snap_kimg": 0.004}
@@ -85,3 +88,32 @@ def test_real_pictures_are_those_of_the_level(faces, tmp_path, monkeypatch):
     go(create_run(tmp_path, "run"), config_of("sg1", faces), faces)
     assert max(seen[:4]) < 1e-6  # 8²: every 2x2 block is flat
     assert 1e-3 < seen[5] < max(seen[-2:])
+
+
+def test_conditional_progan_learns_classes_beside_its_score(faces, tmp_path):
+    """AC-GAN: one score that knows no label, a logit per class, and the entropy of both sides in both losses."""
+    dataset = open_dataset(faces)
+    sizes = {**SMALL, "kimg": 0.01, "tick_kimg": 0.01}
+    config = resolve_config("progan", {**dataset.describe(), "label_dim": 3}, sizes, tiny=True, conditional=True)
+    players = start_training(create_run(tmp_path, "run"), config, dataset, CPU).players
+    img, labels = torch.randn(4, 3, 16, 16), torch.eye(3)[[0, 1, 2, 0]]
+    scores, class_logits = players.D.score_and_classify(img)
+    assert scores.shape == (4, 1) and class_logits.shape == (4, 3)
+    torch.testing.assert_close(players.D(img, labels), scores)
+    torch.testing.assert_close(players.D(img, labels.flip(0)), scores)
+
+    stats = Stats()
+    objectives = Objectives(config, players, stats)
+    latents = draw_latents(
+        seed=0, purpose="Dmain", first=0, batch=4, z_dim=8, num_ws=1, style_mixing_prob=0, labels=labels
+    )
+    micro = MicroBatch(img, labels, latents)
+    with_classes = objectives.discriminator_main(micro)
+    found = stats.flush()
+    players.D.classifies = False
+    players.D.c_dim = 0  # the same critic, without its classifier
+    players.D.b4.out.weight = torch.nn.Parameter(players.D.b4.out.weight[:1])
+    players.D.b4.out.bias = torch.nn.Parameter(players.D.b4.out.bias[:1])
+    without = objectives.discriminator_main(micro)
+    entropies = found["Loss/classes/fake"]["mean"] + found["Loss/classes/real"]["mean"]
+    assert float((with_classes - without).detach()) == pytest.approx(entropies, abs=1e-5)

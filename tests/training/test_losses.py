@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from sgcli.models.path_length import path_length_noise, path_lengths
 from sgcli.training import losses
 from sgcli.training.ema import ema_decay, update_ema
 
@@ -40,7 +41,7 @@ def test_path_lengths_of_a_linear_generator():
     ws = torch.randn(2, num_ws, w_dim, dtype=torch.float64, requires_grad=True)
     img = torch.einsum("lpd,nld->np", matrices, ws).reshape(2, 1, 4, 4)
     noise = torch.randn(2, 1, 4, 4, dtype=torch.float64)
-    lengths = losses.path_lengths(img, ws, noise)
+    lengths = path_lengths(img, ws, noise)
     expected = torch.einsum("lpd,np->nld", matrices, noise.reshape(2, pixels)).square().sum(2).mean(1).sqrt()
     torch.testing.assert_close(lengths, expected)
 
@@ -57,7 +58,7 @@ def test_path_length_penalty_uses_the_updated_mean_with_its_gradient():
 
 def test_path_length_noise_has_the_right_size():
     generators = [torch.Generator().manual_seed(n) for n in range(8)]
-    noise = losses.path_length_noise(torch.zeros(8, 3, 32, 32), generators)
+    noise = path_length_noise(torch.zeros(8, 3, 32, 32), generators)
     assert noise.std().item() == pytest.approx(1 / 32, rel=0.02)
 
 
@@ -97,3 +98,8 @@ def test_gradients_that_are_not_finite_are_cleaned():
     untouched = torch.nn.Parameter(torch.zeros(2))
     clean_gradient(untouched)
     assert untouched.grad.tolist() == [0.0, 0.0]
+
+
+def test_class_entropy_at_known_logits():
+    logits, labels = torch.tensor([[0.0, 0.0], [math.log(3.0), 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    torch.testing.assert_close(losses.class_entropy(logits, labels), torch.tensor([[math.log(2.0)], [math.log(4.0)]]))

@@ -10,7 +10,7 @@ import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
@@ -18,10 +18,11 @@ from sgcli.errors import FormatError
 from sgcli.files import explain_os_error, sha256_of_file
 from sgcli.models.checkpoint import FORMAT_VERSION, Model
 from sgcli.models.foreign import npz, official, rosinality, tensorflow, torch_files
-from sgcli.models.foreign.contents import Contents
+from sgcli.models.foreign.contents import Contents, Network
 from sgcli.models.foreign.pickles import PickleError, printable, read_pickle
 from sgcli.progress import notice
 
+T = TypeVar("T")
 PICKLE_START, ZIP_START = b"\x80", b"PK"
 HINT = "what can be opened: .pkl of ProGAN to StyleGAN3, .pt of rosinality, .npz of sg export, .safetensors of sg"
 
@@ -88,19 +89,33 @@ def is_foreign(path: str | os.PathLike) -> bool:
 def open_foreign(path: str | os.PathLike) -> ForeignModel:
     """Read a foreign checkpoint. Raises FormatError with one line for whatever is not one, or is refused."""
     path = Path(path)
-    with explain_os_error(path):
-        data = path.read_bytes()
-    try:
-        contents = read_contents(data)
-    except (PickleError, FormatError) as error:
-        raise FormatError(f"{path}: {error}", HINT) from error
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, EOFError,
-            AssertionError, zipfile.BadZipFile) as error:  # fmt: skip
-        # A file can be wrong in more ways than are worth a sentence each.
-        raise FormatError(f"{path}: is damaged, or not a checkpoint ({printable(str(error))})", HINT) from error
+    contents = _read_file(path, read_contents, HINT)
     for what in contents.left_out:
         notice(f"{path}: left out: {what}")
     return ForeignModel(path, contents)
+
+
+def open_foreign_classifier(path: str | os.PathLike) -> Network:
+    """Read a published attribute classifier (spec progan-stylegan1 §6.3). Raises FormatError for anything else."""
+    return _read_file(
+        Path(path),
+        lambda data: tensorflow.read_classifier(read_pickle(io.BytesIO(data), NAMES)),
+        "a classifier is a file of sg train-classifier, or a .pkl published with StyleGAN",
+    )
+
+
+def _read_file(path: Path, read: Callable[[bytes], T], hint: str) -> T:
+    """What `read` makes of the bytes of a file; whatever goes wrong becomes a FormatError of one line."""
+    with explain_os_error(path):
+        data = path.read_bytes()
+    try:
+        return read(data)
+    except (PickleError, FormatError) as error:
+        raise FormatError(f"{path}: {error}", hint) from error
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError, EOFError,
+            AssertionError, zipfile.BadZipFile) as error:  # fmt: skip
+        # A file can be wrong in more ways than are worth a sentence each.
+        raise FormatError(f"{path}: is damaged, or not what it should hold ({printable(str(error))})", hint) from error
 
 
 def read_contents(data: bytes) -> Contents:

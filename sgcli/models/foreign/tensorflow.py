@@ -87,6 +87,19 @@ def read_tensorflow(content: Any) -> Contents:
     return Contents(f"{format_name} (TensorFlow)", arch, networks, LICENSE_NOTE)
 
 
+def read_classifier(content: Any) -> Network:
+    """The discriminator in an attribute classifier's file: one network by itself (spec progan-stylegan1 §6.3)."""
+    if not isinstance(content, Record) or content.name not in _CLASSES:
+        raise PickleError("holds no classifier, which is a single network of TensorFlow")
+    network = read_network(content)
+    if not any(name.startswith("FromRGB_lod") for name in network.variables):
+        raise PickleError("holds a network, but not a classifier of pictures")
+    classifier = growing_discriminator(network)
+    if (outputs := len(classifier.tensors["b4.out.bias"])) > 1:
+        raise PickleError(f"holds a network with {outputs} outputs, where a classifier has one")
+    return classifier
+
+
 def read_network(record: Record) -> TfNetwork:
     """Collect a network's variables and those of its components. Raises PickleError for a damaged record."""
     pending, seen = [record], set()
@@ -226,21 +239,26 @@ def growing_generator(network: TfNetwork) -> Network:
 
 
 def growing_discriminator(network: TfNetwork) -> Network:
-    """ProGAN's and StyleGAN's. ProGAN's own also tells classes; sg leaves that part of its last layer out."""
+    """ProGAN's and StyleGAN's. That of ProGAN's own code tells classes beside its score."""
     state, arguments = tf_names.discriminator_state(network.variables), network.arguments
     is_progan = network.function != "D_basic"
-    if is_progan:
-        state |= {name: state[name][:1] for name in ("b4.out.weight", "b4.out.bias")}
+    classes = len(state["b4.out.bias"]) - 1
     widths = {4: len(state["b4.conv.weight"]), **block_widths(state, r"b(\d+)\.conv0\.bias")}
+    img_channels = state[f"b{max(widths)}.fromrgb.weight"].shape[1]
+    for r, channels in widths.items():  # those of lower resolutions, if a file lacks them, served growing only
+        state.setdefault(f"b{r}.fromrgb.weight", torch.zeros(channels, img_channels, 1, 1))
+        state.setdefault(f"b{r}.fromrgb.bias", torch.zeros(channels))
+    has_mbstd = state["b4.conv.weight"].shape[1] > widths[4]
     return make_network(
         "progan-d",
         {
-            "c_dim": 0 if is_progan else arguments.get("label_size", 0),
+            "c_dim": classes if is_progan else arguments.get("label_size", 0),
+            "classifier": is_progan,
             "img_resolution": max(widths),
-            "img_channels": state[f"b{max(widths)}.fromrgb.weight"].shape[1],
+            "img_channels": img_channels,
             "blur": not is_progan,
             "shrink_last": is_progan and not any("Conv1_down" in name for name in network.variables),
-            "mbstd_group_size": arguments.get("mbstd_group_size", 4),
+            "mbstd_group_size": arguments.get("mbstd_group_size", 4) if has_mbstd else 1,
             **infer_channels(widths),
         },
         state,

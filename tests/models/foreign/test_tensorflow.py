@@ -92,6 +92,20 @@ def test_fused_progan_of_its_own_repository(reopen):
     assert_close(model.load("D")(d["img"]), d["logits@lod0.0"])
 
 
+def test_conditional_progan_tells_classes_beside_its_score(reopen):
+    g, d = Golden("progan-g"), Golden("progan-d")
+    variables = d.under("tf")
+    extra = torch.randn(len(variables["4x4/Dense1/weight"]), 3)
+    weight = torch.cat([torch.as_tensor(variables["4x4/Dense1/weight"]), extra], dim=1)
+    variables = {**variables, "4x4/Dense1/weight": weight, "4x4/Dense1/bias": torch.zeros(4)}
+    G = network("G_paper", g.under("tf"), 2, "tfutil.Network")
+    D = reopen((G, network("D_paper", variables, 2, "tfutil.Network", label_size=3), G)).load("D")
+    score, class_logits = D.score_and_classify(d["img"])
+    without_bias = d["logits@lod0.0"] - torch.as_tensor(d.under("tf")["4x4/Dense1/bias"])
+    assert_close(score, without_bias)
+    assert class_logits.shape == (len(score), 3)
+
+
 def test_progan_in_mid_growth_keeps_its_level_of_detail(reopen):
     g, d = Golden("progan-g"), Golden("progan-d")
     variables = {**g.under("tf"), "lod": torch.tensor(0.4)}
