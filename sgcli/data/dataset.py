@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,24 +37,52 @@ def open_dataset(
     seed: int = 0,
     mirror: bool = False,
     cache_bytes: int = CACHE_BYTES,
+    hold_out: int = 0,
 ) -> ImageDataset:
     """Open a folder or zip of images, after checking all of them (a source that passed before is not checked again).
+
+    Data sets in shards (a folder with index.json, or a URL) were checked when they were packed (data.shards).
 
     labels: 'auto' (dataset.json where it has labels), 'json', 'subfolders' (first folder = class) or 'none'.
     max_images: take a fixed random subset of this size, chosen by `seed`.
     mirror: append a flipped copy of every image, which doubles the length.
     cache_bytes: decoded images are kept in memory if all of them fit.
+    hold_out: leave out so many random images, those that `open_held_out` opens; `max_images` counts without them.
 
     Raises SgError with the list of faults and the command that repairs them; UsageError for wrong arguments.
     """
+    from sgcli.data.shards import is_sharded, open_shards  # which build upon this module
+
     if max_images is not None and max_images < 1:
         raise UsageError(f"--max-images {max_images}: at least one image is needed", "--max-images 1000")
+    if is_sharded(path):
+        return open_shards(path, labels, mirror, max_images, hold_out)
+    opened = _open_checked(path, labels)
+    names = _choose(opened.source.names, max_images, seed, hold_out)
+    return ImageDataset(opened, names, labels, seed, mirror, cache_bytes, hold_out)
+
+
+def open_held_out(path: str | os.PathLike, count: int, labels: str = "auto", seed: int = 0) -> ImageDataset:
+    """Open the images that `open_dataset` with `hold_out=count` and the same `seed` leaves out, unmirrored."""
+    opened = _open_checked(path, labels)
+    everything = opened.source.names
+    rest = set(_choose(everything, None, seed, count))
+    return ImageDataset(opened, [name for name in everything if name not in rest], labels, seed)
+
+
+class _Opened(NamedTuple):
+    source: Source
+    findings: Findings
+    annotations: Annotations
+
+
+def _open_checked(path: str | os.PathLike, labels: str) -> _Opened:
     source = open_source(path)
     annotations = read_annotations(source, labels)
     findings = inspect_images(source, use_memory=True)
     findings.faults += annotations.faults
     refuse_faults(findings, path, labels)
-    return ImageDataset(source, findings, annotations, labels, max_images, seed, mirror, cache_bytes)
+    return _Opened(source, findings, annotations)
 
 
 class ImageDataset:
@@ -64,34 +93,36 @@ class ImageDataset:
     path, name: where it lies, and its name without folder and suffix.
     resolution: width and height, a power of two.   num_channels: 1 (grey), 3 (RGB) or 4 (RGBA).
     num_images: before mirroring.   file_names: of the images, in order.
+    num_at_hand: so many of the first images can be read in any order without fetching much.
     label_dim: width of a label vector, 0 without labels.   class_names: one per class, or None.
     attributes: names and values, or None.
     """
 
     def __init__(
         self,
-        source: Source,
-        findings: Findings,
-        annotations: Annotations,
+        opened: _Opened,
+        names: list[str],
         labels: str,
-        max_images: int | None,
-        seed: int,
-        mirror: bool,
-        cache_bytes: int,
+        seed: int = 0,
+        mirror: bool = False,
+        cache_bytes: int = CACHE_BYTES,
+        hold_out: int = 0,
     ):
+        source, findings, annotations = opened
         assert findings.resolution is not None and findings.num_channels is not None
         self.path: Path = source.path
         self.name: str = dataset_name(source.path)
         self.resolution: int = findings.resolution
         self.num_channels: int = findings.num_channels
         self.mirror = mirror
-        self.file_names = _choose(source.names, max_images, seed)
-        self.num_images = len(self.file_names)
+        self.file_names = names
+        self.num_images = self.num_at_hand = len(self.file_names)
         self.label_dim = annotations.label_dim
         self.class_names = annotations.class_names
         self.attributes = _attributes(annotations, self.file_names)
         self._source = source
         self._subset_seed = seed if self.num_images < len(source.names) else None
+        self._hold_out = hold_out or None
         self._labels_from = labels
         self._labels = annotations.label_array(self.file_names)
         shape = (self.num_images, self.num_channels, self.resolution, self.resolution)
@@ -131,6 +162,7 @@ class ImageDataset:
             "class_names": self.class_names,
             "mirror": self.mirror,
             "subset_seed": self._subset_seed,
+            "hold_out": self._hold_out,
             "fingerprint": self.fingerprint(),
         }
 
@@ -159,20 +191,31 @@ class ImageDataset:
         return np.stack(decoded) if decoded else np.empty((0, *shape), np.uint8)
 
     def _decode_one(self, row: int) -> np.ndarray:
-        name = self.file_names[row]
-        pixels = images.to_array(images.read_image(self._source.read(name), name).image)
+        return self._decode_file(self._source, self.file_names[row])
+
+    def _decode_file(self, source: Source, name: str) -> np.ndarray:
+        pixels = images.to_array(images.read_image(source.read(name), name).image)
         if pixels.shape != (self.num_channels, self.resolution, self.resolution):
             raise UnreadableFile(name, "changed while it was in use")
         return pixels
 
 
-def _choose(names: list[str], max_images: int | None, seed: int) -> list[str]:
-    """A random subset in the order of `names`, drawn as in the field's own tools (spec stylegan2-ada, section 7)."""
-    if max_images is None or max_images >= len(names):
+def _choose(names: list[str], max_images: int | None, seed: int, hold_out: int) -> list[str]:
+    """A random subset in the order of `names`, drawn as in the field's own tools (spec stylegan2-ada, section 7).
+
+    What is held out comes from the other end of the shuffled order: it is the same for every `max_images`.
+    """
+    if hold_out >= len(names):
+        raise UsageError(
+            f"--holdout {hold_out}: there are {len(names)} images in all, and some must be left to train on",
+            f"--holdout {max(len(names) // 10, 1)}, or another data set: --holdout other.zip",
+        )
+    num = len(names) - hold_out if max_images is None else min(max_images, len(names) - hold_out)
+    if num == len(names):
         return names
     order = np.arange(len(names))
     np.random.RandomState(seed).shuffle(order)
-    return [names[index] for index in np.sort(order[:max_images])]
+    return [names[index] for index in np.sort(order[:num])]
 
 
 def _attributes(annotations: Annotations, names: list[str]) -> Attributes | None:

@@ -31,7 +31,7 @@ KINDS = {
     "cmyk": Kind("CMYK colours", ""),
     "palette": Kind("palette colours", ""),
     "animated": Kind("animated", ""),
-    "unsafe-name": Kind("names that lead out of the zip", "--skip-faulty"),
+    "unsafe-name": Kind("names or links that lead out of the zip", "--skip-faulty"),
     "outside-link": Kind("links that lead out of the folder", "--skip-faulty"),
     "missing-label": Kind("no label", "--skip-faulty"),
     "bad-label": Kind("labels that cannot be used", "--skip-faulty"),

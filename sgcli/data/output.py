@@ -39,17 +39,18 @@ def open_output(out: str | os.PathLike) -> Iterator[Put]:
     out = Path(out)
     if out.suffix.lower() == ".zip":
         with atomic_path(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            yield lambda name, data: archive.writestr(_zip_info(name), data)
+            yield lambda name, data: add_to_zip(archive, name, data)
     else:
         with atomic_folder(out) as folder:
             yield lambda name, data: _write_file(folder / name, data)
 
 
-def _zip_info(name: str) -> zipfile.ZipInfo:
+def add_to_zip(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    """Store a file in a way that does not depend on when and where it is done."""
     info = zipfile.ZipInfo(name, ZIP_TIME)
     info.create_system = 3  # Unix, wherever it is made
     info.external_attr = 0o644 << 16
-    return info
+    archive.writestr(info, data)
 
 
 def _write_file(path: Path, data: bytes) -> None:

@@ -5,9 +5,11 @@ The same pictures and options give the same bytes.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +21,7 @@ from sgcli.data.faults import DATASET_JSON, KINDS, Fault, UnreadableFile, check_
 from sgcli.data.labels import Annotations, read_annotations
 from sgcli.data.output import Put, check_output_is_new, image_name, open_output
 from sgcli.data.parallel import map_in_threads
+from sgcli.data.shard_output import ShardWriter, open_shard_output
 from sgcli.data.source import Source, open_source
 from sgcli.errors import SgError, UsageError
 
@@ -40,6 +43,7 @@ def pack(
     labels: str = "auto",
     skip_faulty: bool = False,
     drop_duplicates: bool = False,
+    shard_size: int | None = None,
 ) -> int:
     """Convert the pictures of `src` into the data set `out` (a zip if it ends in .zip, else a new folder).
 
@@ -48,26 +52,52 @@ def pack(
     those of `Recipe`, `labels` that of `read_annotations`.
     skip_faulty leaves out what cannot be used; without it any such file is an error and nothing is written.
     drop_duplicates leaves out pictures that come out the same as an earlier one.
+    shard_size: make `out` a folder of zips with so many pictures each, and an index (data.shards).
 
     Returns the number of images written. Raises UsageError for wrong arguments, SgError with the list of faults.
     """
-    _check_arguments(src, out, size, crop, filter)
+    _check_arguments(src, out, size, crop, filter, shard_size)
     source = open_source(src)
     annotations = read_annotations(source, labels)
     faults = [fault for fault in source.faults + annotations.faults if fault.fatal]
     unusable = {fault.file for fault in faults}
     names = [name for name in source.names if name not in unusable]
     recipe = Recipe(size, crop, filter, _choose_mode(source, names))
-    with open_output(out) as put:
+    dataset_json = functools.partial(_dataset_json, src, recipe, annotations)
+    output = open_output(out) if shard_size is None else open_shard_output(out, shard_size)
+    with output as put:
         written = _convert_all(source, names, recipe, faults, drop_duplicates, put)
         _refuse(faults, src, size, skip_faulty)
         if not written:
             raise SgError(f"{src}: none of its pictures can be used", check_command(src, labels))
-        put(DATASET_JSON, _dataset_json(src, recipe, annotations, written))
+        if isinstance(put, ShardWriter):
+            _finish_shards(put, dataset_json, recipe, annotations, written)
+        else:
+            put(DATASET_JSON, dataset_json(written))
     return len(written)
 
 
-def _check_arguments(src: str | os.PathLike, out: str | os.PathLike, size: int, crop: str, filter: str) -> None:
+def _finish_shards(
+    shards: ShardWriter,
+    dataset_json: Callable[[dict[str, str]], bytes],
+    recipe: Recipe,
+    annotations: Annotations,
+    written: dict[str, str],
+) -> None:
+    sources = {new: old for old, new in written.items()}
+    facts = {
+        "resolution": recipe.size,
+        "num_channels": images.CHANNELS[recipe.mode],
+        "label_dim": annotations.label_dim,
+        "class_names": annotations.class_names,
+    }
+    labels = annotations.label_array(list(written))
+    shards.finish(lambda names: dataset_json({sources[name]: name for name in names}), labels, facts)
+
+
+def _check_arguments(
+    src: str | os.PathLike, out: str | os.PathLike, size: int, crop: str, filter: str, shard_size: int | None
+) -> None:
     if not is_resolution(size):
         nearest = min((1 << power for power in range(2, 14)), key=lambda allowed: abs(allowed - size))
         raise UsageError(f"--size {size}: a power of two from 4 to 8192 is needed", f"--size {nearest}")
@@ -75,6 +105,8 @@ def _check_arguments(src: str | os.PathLike, out: str | os.PathLike, size: int, 
         raise UsageError(f"--crop {crop}: no such crop", f"--crop {'|'.join(CROPS)}")
     if filter not in FILTERS:
         raise UsageError(f"--filter {filter}: no such filter", f"--filter {'|'.join(FILTERS)}")
+    if shard_size is not None and Path(out).suffix.lower() == ".zip":
+        raise UsageError(f"--shard-size {shard_size}: OUT {out} is one zip, shards go to a folder", str(Path(out).stem))
     if os.fspath(out) == "-":
         raise UsageError("OUT -: a data set cannot go to standard output", f"{dataset_name(src)}-{size}.zip")
     if Path(out).exists() and Path(src).exists() and Path(out).samefile(src):

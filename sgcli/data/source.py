@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import stat
 import threading
 import zipfile
 import zlib
@@ -20,6 +21,8 @@ from sgcli.errors import FormatError, SgError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 MAX_FILE_BYTES = 1 << 30  # no image of a training set is larger; a zip entry that claims to be is a decompression bomb
+# So is a large entry that shrank to less than this share: image formats are compressed already.
+BOMB_BYTES, BOMB_RATIO = 16 << 20, 200
 
 
 class Entry(NamedTuple):
@@ -141,6 +144,11 @@ class ZipSource(Source):
                 continue
             if name.startswith("/") or ".." in re.split(r"[/\\]", name):
                 self.faults.append(Fault("unsafe-name", name))
+            elif stat.S_ISLNK(info.external_attr >> 16):  # the Unix mode of the file, where a Unix made the zip
+                self.faults.append(Fault("unsafe-name", name, "a symbolic link"))
+            elif info.file_size > max(BOMB_BYTES, BOMB_RATIO * info.compress_size):
+                sizes = f"{info.compress_size} bytes for {info.file_size}"
+                self.faults.append(Fault("unreadable", name, f"a zip bomb: {sizes}"))
             else:
                 self._add(name, Entry(info.file_size, info.CRC))
 

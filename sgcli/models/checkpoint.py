@@ -20,15 +20,17 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from sgcli import __version__
+from sgcli import __version__, provenance
 from sgcli.errors import FormatError, SgError, UsageError
 from sgcli.files import atomic_path, explain_os_error
 from sgcli.models.base import Generator
+from sgcli.models.memory import place
 from sgcli.models.registry import build_network
 from sgcli.progress import notice
 
 FORMAT_VERSION = 1
 HEADER_KEY = "sg"
+MAX_HEADER_BYTES = 64 << 20  # a network of ten thousand tensors takes one
 NETWORK_OF = {"G_ema": "G", "G": "G", "D": "D"}  # tensor prefix -> entry of header["networks"]
 
 
@@ -49,12 +51,15 @@ class Model:
         if not tensors:
             raise SgError(f"{self.path}: holds no {prefix}", f"sg info {self.path} lists what it holds")
         try:
-            network = build_network(self.header["networks"][NETWORK_OF[prefix]])
+            specification = self.header["networks"][NETWORK_OF[prefix]]
+            check_fits(specification, tensors)
+            network = build_network(specification)
             network.load_state_dict(tensors, strict=True)
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:200]
-            raise FormatError(f"{self.path}: header and tensors do not fit together ({reason})") from error
-        return network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            hint = "the file is damaged or was tampered with: get it again from where it came"
+            raise FormatError(f"{self.path}: header and tensors do not fit together ({reason})", hint) from error
+        return place(network.eval().requires_grad_(False), device)
 
     def tensors(self, prefix: str) -> dict[str, torch.Tensor]:
         """State of the network stored under `prefix`; empty where there is none."""
@@ -94,14 +99,32 @@ def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], h
         safetensors.torch.save_file(tensors, temporary, metadata={HEADER_KEY: json.dumps(header)})
 
 
+def check_fits(specification: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError unless a network of `specification` has just these tensors.
+
+    A header may ask for a network that no machine can hold, so this is found out without memory for its weights.
+    """
+    from sgcli.models.foreign.contents import check_sizes
+
+    check_sizes(specification)
+    with torch.device("meta"):
+        wanted = {name: tensor.shape for name, tensor in build_network(specification).state_dict().items()}
+    given = {name: tensor.shape for name, tensor in tensors.items()}
+    if different := sorted(name for name in wanted.keys() | given.keys() if wanted.get(name) != given.get(name)):
+        name = different[0]
+        sizes = [list(shapes[name]) if name in shapes else "absent" for shapes in (given, wanted)]
+        raise ValueError(f"{name} is {sizes[0]}, the header wants {sizes[1]}")
+
+
 def read_header(path: str | os.PathLike, kind: str = "model") -> dict[str, Any]:
     """The JSON header of a file written by `save_tensors`. Raises FormatError if it is not one, or of another kind."""
     if not Path(path).is_file():
         raise SgError(f"{path}: no such file", "check the spelling of the path")
     try:
+        check_header_length(path)
         with explain_os_error(path), safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, ValueError) as error:
         raise FormatError(
             f"{path}: is not a model file ({str(error)[:100]})",
             "a model is a .safetensors file written by sg, a run folder, or a .pkl, .pt or .npz that sg import takes",
@@ -109,16 +132,24 @@ def read_header(path: str | os.PathLike, kind: str = "model") -> dict[str, Any]:
     try:
         header = json.loads(metadata[HEADER_KEY])
         found, version = header["kind"], header["format_version"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         hint = "a model is a .safetensors file that sg train wrote"
         raise FormatError(f"{path}: a safetensors file, but not one written by sg", hint) from error
-    if version > FORMAT_VERSION:
+    if not isinstance(version, int) or version > FORMAT_VERSION:
         raise FormatError(
             f"{path}: written by a newer sg ({header.get('sg_version')})", "update sg: pip install -U sgcli"
         )
     if found != kind:
         raise FormatError(f"{path}: holds a {found}, a {kind} was wanted", f"sg info {path}")
     return header
+
+
+def check_header_length(path: str | os.PathLike) -> None:
+    """Raise ValueError where a safetensors file announces a header that it cannot hold, or that nobody needs."""
+    with explain_os_error(path), open(path, "rb") as file:
+        length, room = int.from_bytes(file.read(8), "little"), os.fstat(file.fileno()).st_size - 8
+    if length > min(room, MAX_HEADER_BYTES):
+        raise ValueError(f"a header of {length} bytes in a file of {room + 8}")
 
 
 def read_tensors(path: str | os.PathLike, prefix: str | None = None) -> dict[str, torch.Tensor]:
@@ -135,6 +166,7 @@ def open_model(path: str | os.PathLike) -> Model:
     path = Path(path)
     if path.is_dir():
         path = newest_model(path)
+    provenance.used_model(path)
     if path.is_file() and is_foreign(path):
         model = open_foreign(path)
         notice(f"{path}: {model.contents.format}, converted in memory")

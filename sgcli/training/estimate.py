@@ -47,27 +47,16 @@ class Estimate:
 def estimate(config: TrainingConfig, device: torch.device) -> Estimate:
     """Estimate a run of `config` on `device`."""
     with FakeTensorMode(allow_non_fake_inputs=True):
-        G, D = build_generator(config.G), build_network(config.D)
-        players = Players(
-            G,
-            D,
-            G_ema=G,
-            pl_mean=torch.zeros([]),
-            opt_G=make_optimizer(G, config.g_lr, None),
-            opt_D=make_optimizer(D, config.d_lr, None),
-            augment=AugmentStrength(0.0),
-        )
-        phases = make_phases(config, players, Stats())
+        players, phases = without_data(config)
         costs = []
         for stage, share in stages_of(config):
             players.enter(stage)
             costs += [(share / phase.interval / stage.batch_gpu, *phase_cost(phase, config, stage)) for phase in phases]
-    g, d = (sum(p.numel() for p in network.parameters()) for network in (G, D))
+    g, d = (sum(p.numel() for p in network.parameters()) for network in (players.G, players.D))
     flops_per_image = sum(weight * flops for weight, flops, _ in costs)
     phases_per_image = sum(weight for weight, _, _ in costs)
     sec_per_image = flops_per_image / (probe_flops(device) * STEP_EFFICIENCY) + phases_per_image * PHASE_SECONDS
-    # Weights, gradients, two Adam moments for both; the moving average of G.
-    memory = 4 * (5 * g + 4 * d) + max(kept for _, _, kept in costs)
+    memory = training_bytes(g, d) + max(kept for _, _, kept in costs)
     snapshot, state = 4 * (2 * g + d), 4 * (4 * g + 3 * d)
     snapshots = config.kimg // config.snap_kimg + 2 if config.keep_last is None else config.keep_last
     return Estimate(
@@ -79,6 +68,42 @@ def estimate(config: TrainingConfig, device: torch.device) -> Estimate:
         sec_per_kimg=1000 * sec_per_image,
         hours=1000 * sec_per_image * config.kimg / 3600,
     )
+
+
+def without_data(config: TrainingConfig) -> tuple[Players, list[Phase]]:
+    """Networks and phases of a run; under FakeTensorMode they take no memory."""
+    G, D = build_generator(config.G), build_network(config.D)
+    players = Players(
+        G,
+        D,
+        G_ema=G,
+        pl_mean=torch.zeros([]),
+        opt_G=make_optimizer(G, config.g_lr, None),
+        opt_D=make_optimizer(D, config.d_lr, None),
+        augment=AugmentStrength(0.0),
+    )
+    return players, make_phases(config, players, Stats())
+
+
+def training_bytes(g: int, d: int) -> int:
+    """Weights, gradients, two Adam moments for both networks of g and d parameters; the moving average of G."""
+    return 4 * (5 * g + 4 * d)
+
+
+def state_bytes(config: TrainingConfig) -> int:
+    """What a training keeps between phases."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        players, _ = without_data(config)
+    return training_bytes(*(sum(p.numel() for p in network.parameters()) for network in (players.G, players.D)))
+
+
+def phase_bytes(config: TrainingConfig, batch_gpu: int) -> dict[str, int]:
+    """What autograd keeps for a micro-batch of `batch_gpu` at full resolution, by phase."""
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        players, phases = without_data(config)
+        stage = Stage(0.0, batch_gpu, batch_gpu, 1.0)
+        players.enter(stage)
+        return {phase.name: phase_cost(phase, config, stage)[1] for phase in phases}
 
 
 def stages_of(config: TrainingConfig) -> list[tuple[Stage, float]]:

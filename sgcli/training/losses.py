@@ -4,12 +4,13 @@ value per sample.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+
+from sgcli.distributed.group import ALONE, Group
 
 GRADIENT_PENALTY_WEIGHT = 10.0
 DRIFT_WEIGHT = 0.001
@@ -59,6 +60,11 @@ ADVERSARIAL_LOSSES = {
 }
 
 
+def class_entropy(class_logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """-Σ_k c_k log softmax(logits)_k, `[N, 1]`: what G and D both minimise where D tells classes (AC-GAN)."""
+    return -(labels * class_logits.log_softmax(dim=1)).sum(dim=1, keepdim=True)
+
+
 def gradient_penalty(mixed_img: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     """10·(‖∂ΣD(x̂)/∂x̂‖ - 1)², `[N]`, differentiable; x̂ lies between a real and a fake (Gulrajani et al. 2017)."""
     (gradient,) = torch.autograd.grad(outputs=[scores.sum()], inputs=[mixed_img], create_graph=True)
@@ -71,28 +77,12 @@ def r1_penalty(real_img: torch.Tensor, real_logits: torch.Tensor) -> torch.Tenso
     return gradient.square().sum(dim=[1, 2, 3])
 
 
-def path_lengths(img: torch.Tensor, ws: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """√(mean over layers of ‖∂Σ(img · y)/∂w‖²), `[N]`, differentiable.
-
-    img    `[N, K, R, R]`, computed from ws `[N, num_ws, W]`.
-    noise  y, `[N, K, R, R]`, N(0, 1) / √(R·R).
-    """
-    (gradient,) = torch.autograd.grad(outputs=[(img * noise).sum()], inputs=[ws], create_graph=True)
-    return gradient.square().sum(dim=2).mean(dim=1).sqrt()
-
-
 def path_length_penalty(
-    lengths: torch.Tensor, running_mean: torch.Tensor, decay: float = 0.01
+    lengths: torch.Tensor, running_mean: torch.Tensor, decay: float = 0.01, group: Group = ALONE
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(‖Jᵀy‖ - a)², `[N]`, and the new running mean a, detached.
 
     The penalty uses the freshly updated a with its gradient: a ← lerp(a, mean(lengths), decay).
     """
-    mean = running_mean.lerp(lengths.mean(), decay)
+    mean = running_mean.lerp(group.mean(lengths.mean()), decay)
     return (lengths - mean).square(), mean.detach()
-
-
-def path_length_noise(img: torch.Tensor, generators: list[torch.Generator]) -> torch.Tensor:
-    """y for `path_lengths`: N(0, 1) shaped as img, divided by √(H·W), image n drawn from generators[n]."""
-    draws = [torch.randn(img.shape[1:], generator=generator, device=img.device) for generator in generators]
-    return torch.stack(draws) / math.sqrt(img.shape[2] * img.shape[3])

@@ -7,10 +7,13 @@ depend on how a batch is split into micro-batches or dealt to workers.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+
+from sgcli.distributed.group import ALONE, Group
 
 
 def generator_for(seed: int, purpose: str, position: int) -> np.random.Generator:
@@ -19,12 +22,10 @@ def generator_for(seed: int, purpose: str, position: int) -> np.random.Generator
 
 
 def torch_generators_for(
-    seed: int, purpose: str, first: int, count: int, device: torch.device
+    seed: int, purpose: str, numbers: Sequence[int], device: torch.device
 ) -> list[torch.Generator]:
-    """One torch generator for each of the images first, first + 1, …"""
-    return [
-        torch.Generator(device).manual_seed(_entropy(seed, purpose, first + i) % 2**63) for i in range(count)
-    ]  # fmt: skip
+    """One torch generator for each of the images with these global numbers."""
+    return [torch.Generator(device).manual_seed(_entropy(seed, purpose, number) % 2**63) for number in numbers]
 
 
 def _entropy(seed: int, purpose: str, position: int) -> int:
@@ -33,7 +34,7 @@ def _entropy(seed: int, purpose: str, position: int) -> int:
 
 @dataclass
 class Latents:
-    """What the generator of one phase is fed: N images with global numbers first, first + 1, …"""
+    """What the generator of one phase is fed: N images of a batch."""
 
     z: torch.Tensor  # [N, z_dim]
     z_mixed: torch.Tensor  # [N, z_dim], for the layers from `cutoff` on
@@ -41,7 +42,7 @@ class Latents:
     c: torch.Tensor  # [N, c_dim]
     seed: int
     purpose: str
-    first: int
+    numbers: Sequence[int]  # global number of each image
 
     def __len__(self) -> int:
         return self.z.shape[0]
@@ -49,10 +50,10 @@ class Latents:
     def part(self, start: int, stop: int) -> Latents:
         """The images start … stop-1 of this batch."""
         z, z_mixed, c = (tensor[start:stop] for tensor in (self.z, self.z_mixed, self.c))
-        return Latents(z, z_mixed, self.cutoff, c, self.seed, self.purpose, self.first + start)
+        return Latents(z, z_mixed, self.cutoff, c, self.seed, self.purpose, self.numbers[start:stop])
 
     def noise_generators(self) -> list[torch.Generator]:
-        return torch_generators_for(self.seed, f"noise/{self.purpose}", self.first, len(self), self.z.device)
+        return torch_generators_for(self.seed, f"noise/{self.purpose}", self.numbers, self.z.device)
 
 
 def draw_latents(
@@ -64,10 +65,12 @@ def draw_latents(
     z_dim: int,
     num_ws: int,
     style_mixing_prob: float,
-    labels: torch.Tensor,        # [N, c_dim]
+    labels: torch.Tensor,        # [N, c_dim], of this worker's images
+    group: Group = ALONE,
 ) -> Latents:  # fmt: skip
     """Latents, labels and the style-mixing crossover of one phase of one step (spec stylegan2-ada §5).
 
+    The whole batch is drawn, and this worker's part of it kept.
     With probability style_mixing_prob the crossover is uniform in [1, num_ws - 1]; else there is no mixing.
     """
     rng = generator_for(seed, f"latents/{purpose}", first)
@@ -75,11 +78,11 @@ def draw_latents(
     mixes, cutoff = rng.random() < style_mixing_prob, int(rng.integers(1, max(num_ws, 2)))
     device = labels.device
     return Latents(
-        torch.from_numpy(z).to(device),
-        torch.from_numpy(z_mixed).to(device),
+        group.deal(torch.from_numpy(z)).to(device),
+        group.deal(torch.from_numpy(z_mixed)).to(device),
         cutoff if mixes and num_ws > 1 else None,
         labels,
         seed,
         purpose,
-        first,
+        group.deal(range(first, first + batch)),
     )

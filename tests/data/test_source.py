@@ -52,6 +52,43 @@ def test_zip_with_names_that_lead_out(tmp_path, name):
     assert [(fault.kind, fault.file) for fault in source.faults] == [("unsafe-name", name)]
 
 
+def test_zip_with_a_link(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("in.png", b"")
+        link = zipfile.ZipInfo("passwd.png")
+        link.create_system, link.external_attr = 3, 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+    source = open_source(tmp_path / "set.zip")
+    assert source.names == ["in.png"]
+    assert [(fault.kind, fault.file) for fault in source.faults] == [("unsafe-name", "passwd.png")]
+
+
+def test_zip_bomb(tmp_path):
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("small.png", bytes(1 << 20))  # repetitive, and harmless
+        archive.writestr("bomb.png", bytes(64 << 20))
+        archive.writestr("dataset.json", b" " * (64 << 20))
+    assert (tmp_path / "set.zip").stat().st_size < 200_000
+    source = open_source(tmp_path / "set.zip")
+    assert source.names == ["small.png"]
+    assert [(fault.kind, fault.file) for fault in source.faults] == [
+        ("unreadable", "bomb.png"), ("unreadable", "dataset.json")
+    ]  # fmt: skip
+    assert all("a zip bomb" in fault.detail for fault in source.faults)
+
+
+def test_zip_that_lies_about_a_size(tmp_path):
+    """An entry that claims ten bytes and holds a million is read no further than it claims."""
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("lie.png", bytes(1_000_000))
+    data = (tmp_path / "set.zip").read_bytes()
+    size = (1_000_000).to_bytes(4, "little")
+    assert data.count(size) == 2
+    (tmp_path / "set.zip").write_bytes(data.replace(size, (10).to_bytes(4, "little")))
+    with pytest.raises(UnreadableFile):
+        open_source(tmp_path / "set.zip").read("lie.png")
+
+
 def test_links(folder, tmp_path, draw):
     outside = draw(tmp_path / "elsewhere" / "x.png")
     (folder / "file.png").symlink_to(outside)
