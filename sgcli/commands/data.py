@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sgcli.commands.data_augment import augment_preview
 from sgcli.commands.data_synth import synth
 from sgcli.commands.options import Quiet
 from sgcli.progress import notice
@@ -60,6 +61,12 @@ def pack(
     drop_duplicates: Annotated[
         bool, typer.Option("--drop-duplicates", help="Leave out pictures that come out the same as an earlier one.")
     ] = False,
+    shard_size: Annotated[
+        int | None,
+        typer.Option(
+            "--shard-size", min=1, metavar="PICTURES", help="OUT: a folder of zips with so many pictures each."
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Convert pictures of any size and colour format into a data set to train on.
@@ -69,10 +76,13 @@ def pack(
     sg data pack cars/ cars-512.zip --size 512 --crop wide
     sg data pack animals/ animals-64.zip --size 64 --labels subfolders
     sg data pack celeba.zip celeba-128.zip --size 128 --filter box --skip-faulty
+    sg data pack huge/ shards/ --size 256 --shard-size 10000
     """
     from sgcli.data.pack import pack as pack_dataset
 
-    num_images = pack_dataset(src, out, size, crop.value, filter.value, labels.value, skip_faulty, drop_duplicates)
+    num_images = pack_dataset(
+        src, out, size, crop.value, filter.value, labels.value, skip_faulty, drop_duplicates, shard_size
+    )
     notice(f"{num_images} images of {size}x{size}")
     print(out)
 
@@ -108,3 +118,4 @@ def check(
 
 
 app.command()(synth)
+app.command()(augment_preview)

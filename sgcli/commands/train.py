@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import json
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
@@ -18,34 +21,58 @@ from sgcli.files import explain_os_error
 from sgcli.progress import notice
 
 if TYPE_CHECKING:
+    import torch
+
     from sgcli.data.dataset import ImageDataset
     from sgcli.training.config import TrainingConfig
     from sgcli.training.launch import Resumable
-    from sgcli.training.loop import Training
+    from sgcli.training.loop import Callback, Training
 
 NETWORKS, AUGMENTATION, EXPERIMENTS = "Networks", "Augmentation", "Experiments"
 
 # Options that say what is trained. They are recorded in config.json, and may come from --config.
 SETTINGS = (
     "arch", "kimg", "batch", "batch_gpu", "gamma", "lr", "ema_kimg", "mirror", "cond", "labels", "max_images", "snap",
-    "keep_last", "init_from", "tiny", "channels_base", "channels_max", "z_dim", "w_dim", "map_depth", "g_connection",
-    "d_connection", "seed", "precision", "aug", "aug_pipe", "aug_p", "aug_target", "aug_kimg", "aug_max",
+    "keep_last", "keep_best", "metrics", "metrics_every", "init_from", "freeze_d", "holdout", "tiny", "channels_base",
+    "channels_max", "z_dim", "w_dim", "map_depth", "g_connection", "d_connection", "seed", "precision", "aug",
+    "aug_pipe", "aug_p", "aug_target", "aug_kimg", "aug_max",
 )  # fmt: skip
 # Names of the configuration that differ from those of the options.
 FIELDS = {"gamma": "r1_gamma", "snap": "snap_kimg", "map_depth": "mapping_layers", "channels_base": "channel_base",
           "channels_max": "channel_max"}  # fmt: skip
 
 
+def parse_kimg(text: str) -> float:
+    """'200' or '200kimg' -> 200.0."""
+    try:
+        value = float(text.removesuffix("kimg"))
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise UsageError(f"--metrics-every {text}: a number of kimg above 0", "--metrics-every 200kimg")
+    return value
+
+
 def train(
     context: typer.Context,
-    data: Annotated[Path | None, typer.Argument(help="A folder or zip of square pictures.")] = None,
+    data: Annotated[str | None, typer.Argument(help="A folder, zip or URL of square pictures.")] = None,
     arch: Annotated[str | None, typer.Option(help="Architecture; `sg arch` lists them. Default: sg2.")] = None,
     kimg: Annotated[float | None, typer.Option(min=0, help="Length, in thousands of real pictures shown.")] = None,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Pictures per step, at full resolution. Default: by resolution.")
+        int | None,
+        typer.Option(
+            metavar="N|auto",
+            parser=options.parse_size,
+            help="Pictures per step, at full resolution. Default: by resolution.",
+        ),
     ] = None,
     batch_gpu: Annotated[
-        int | None, typer.Option(min=1, help="Pictures per micro-batch, if the batch is too large.")
+        int | None,
+        typer.Option(
+            metavar="N|auto",
+            parser=options.parse_size,
+            help="Pictures per worker and micro-batch; auto: as many as fit into memory.",
+        ),
     ] = None,
     gamma: Annotated[
         float | None, typer.Option(min=0, help="R1 weight. Default: 0.0002 r² / batch for sg2; others: their own.")
@@ -60,8 +87,13 @@ def train(
         str | None, typer.Option(metavar="auto|json|subfolders|none", help="Where labels come from.")
     ] = None,
     max_images: Annotated[int | None, typer.Option(min=1, help="Use a fixed random subset of the data.")] = None,
+    holdout: Annotated[
+        str | None,
+        typer.Option(metavar="DATA|N", help="Let D score pictures it does not learn from: a data set, or N of DATA."),
+    ] = None,
     aug: Annotated[
-        str | None, typer.Option(metavar="none|fixed|ada", rich_help_panel=AUGMENTATION, help="Augment what D sees.")
+        str | None,
+        typer.Option(metavar="none|fixed|ada|bcr", rich_help_panel=AUGMENTATION, help="Augment what D sees."),
     ] = None,
     aug_pipe: Annotated[
         str | None,
@@ -82,6 +114,17 @@ def train(
     ] = None,
     snap: Annotated[float | None, typer.Option(min=0.001, help="Spacing of snapshots, in kimg. Default: 200.")] = None,
     keep_last: Annotated[int | None, typer.Option(min=1, help="Keep only the newest K models. Default: all.")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(metavar="swd,fid1k,…", help="Measure snapshots; results go to metrics.jsonl.")
+    ] = None,
+    metrics_every: Annotated[
+        float | None,
+        typer.Option(parser=parse_kimg, metavar="KIMG", help="Least spacing of measurements. Default: each snapshot."),
+    ] = None,
+    keep_best: Annotated[
+        str | None,
+        typer.Option(metavar="METRIC", help="Keep the model that is best by one of --metrics, and the newest K (1)."),
+    ] = None,
     tiny: Annotated[
         bool | None, typer.Option("--tiny", help="Narrow networks for a CPU.", rich_help_panel=NETWORKS)
     ] = None,
@@ -115,6 +158,15 @@ def train(
         str | None,
         typer.Option(metavar="MODEL", rich_help_panel=EXPERIMENTS, help="Start from the weights of a model that fit."),
     ] = None,
+    freeze_d: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            rich_help_panel=EXPERIMENTS,
+            help="With --init-from: D's first N layers stay as they are.",
+        ),
+    ] = None,
     skip_existing: Annotated[
         bool,
         typer.Option(
@@ -126,6 +178,7 @@ def train(
         typer.Option("--dry-run", rich_help_panel=EXPERIMENTS, help="Print the configuration and what it will cost."),
     ] = False,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random. Default: 0.")] = None,
+    procs: options.Procs = 1,
     device: options.Device = "auto",
     precision: Annotated[
         str | None, typer.Option(metavar="fp32|bf16|fp16|auto", help="Number type of the networks.")
@@ -143,20 +196,34 @@ def train(
     typed = {key: value for key, value in context.params.items() if key in SETTINGS and value is not None}
     settings = {**(settings_from_file(config) if config else {}), **typed}
 
+    from sgcli.distributed.workers import is_worker, run_workers
     from sgcli.models.checkpoint import open_model
     from sgcli.training.launch import Resumable, find_resumable, launch
 
+    group = options.join_group(device)
+    workers = group.world if is_worker() else procs
+
+    def free_memory() -> int:
+        """Of the worker that has the least."""
+        from sgcli.training import preflight
+
+        on_this_machine = int(os.environ.get("LOCAL_WORLD_SIZE", workers))
+        return -group.largest(-preflight.free_memory(options.resolve_device(device), on_this_machine))
+
     going_on = Resumable.open(resume) if resume not in (None, "auto") else None
     if going_on is not None:
-        data = data or Path(going_on.config.data["path"])
+        data = data or going_on.config.data["path"]
     if data is None:
         hint = "sg train faces.zip, or invent some: sg data synth faces.zip"
         raise UsageError("DATA is missing: a folder or zip of pictures", hint)
     recorded = going_on.config.options if going_on is not None else {}
-    dataset, resolved = resolve(data, {**recorded, **settings})
+    settings = {**recorded, **settings}
+    check_settings(settings)
+    dataset, resolved = resolve(data, settings, workers, free_memory)
     name = name or f"{settings.get('arch', 'sg2')}-{dataset.name}"
     if resume == "auto" and (going_on := find_resumable(outdir, name)) is not None:
-        dataset, resolved = resolve(data, {**going_on.config.options, **settings})
+        settings = {**going_on.config.options, **settings}
+        dataset, resolved = resolve(data, settings, workers, free_memory)
     if going_on is not None:
         resolved = config_to_resume(going_on, resolved, settings)
 
@@ -169,6 +236,11 @@ def train(
     if dry_run:
         print_plan(resolved, options.resolve_device(device))
         return
+    measuring = make_measuring(resolved, options.resolve_device(device))
+    if procs > 1 and not is_worker():
+        options.prepare_workers(device, procs)
+        run_workers(procs, context.find_root().obj)
+        return
     launch(
         resolved,
         dataset,
@@ -177,41 +249,113 @@ def train(
         name=name,
         resume=going_on,
         init_from=source,
+        held_out=open_holdout(data, settings),
+        measure=[measuring] if measuring else [],
+        group=group,
         on_start=announce,
     )
+    group.close()
 
 
-def resolve(data: Path, settings: dict[str, Any]) -> tuple[ImageDataset, TrainingConfig]:
-    """Open the data set as `settings` want it, and fill in everything that they leave open."""
+def check_settings(settings: dict[str, Any]) -> None:
+    """Raise UsageError for options that ask for something only together with others."""
+    if settings.get("freeze_d") and "init_from" not in settings:
+        raise UsageError(
+            f"--freeze-d {settings['freeze_d']}: keeps layers of D as they start, and nothing has trained them",
+            f"--init-from MODEL --freeze-d {settings['freeze_d']}",
+        )
+    holdout = settings.get("holdout")
+    if holdout is not None and holdout_count(settings) is None:
+        settings["holdout"] = str(Path(holdout).absolute())  # found again when the run is resumed from elsewhere
+    if holdout is not None and holdout_count(settings) == 0:
+        raise UsageError("--holdout 0: at least one picture", "--holdout 500, or leave it out")
+
+
+def make_measuring(config: TrainingConfig, device: torch.device) -> Callback | None:
+    """What measures snapshots, as --metrics asks for. Raises UsageError where --keep-best wants something else."""
+    if config.metrics is None and config.keep_best is None:
+        return None
+
+    from sgcli.metrics.registry import parse_metrics
+
+    requests = parse_metrics(config.metrics or "")
+    names = [name for request in requests for name in request.result_names()]
+    if config.keep_best is not None and config.keep_best not in names:
+        given = f"--metrics gives {', '.join(names)}" if names else "no --metrics were asked for"
+        raise UsageError(
+            f"--keep-best {config.keep_best}: {given}", f"--metrics {config.keep_best} --keep-best {config.keep_best}"
+        )
+
+    from sgcli.training.measuring import Measuring
+
+    return Measuring(requests, config.metrics_every, device)
+
+
+def holdout_count(settings: dict[str, Any]) -> int | None:
+    """N of --holdout N; None where a data set was named, or nothing."""
+    text = settings.get("holdout") or ""
+    return int(text) if text.isdecimal() else None
+
+
+def open_holdout(data: str, settings: dict[str, Any]) -> ImageDataset | None:
+    """The pictures of --holdout: another data set, or those of `data` that `resolve` leaves out."""
+    from sgcli.data.dataset import open_dataset, open_held_out
+
+    labels, count = settings.get("labels", "auto"), holdout_count(settings)
+    if count is not None:
+        return open_held_out(data, count, labels, settings.get("seed", 0))
+    return open_dataset(settings["holdout"], labels) if "holdout" in settings else None
+
+
+def resolve(
+    data: str, settings: dict[str, Any], workers: int = 1, free_memory: Callable[[], int] | None = None
+) -> tuple[ImageDataset, TrainingConfig]:
+    """Open the data set as `settings` want it, and fill in everything that they leave open.
+
+    `settings` get numbers in the place of "auto", by the bytes of `free_memory` (None: nothing is "auto").
+    """
     from sgcli.data.dataset import open_dataset
     from sgcli.training.config import resolve_config
 
     choice = {key: settings[key] for key in ("labels", "max_images", "mirror", "seed") if key in settings}
-    dataset = open_dataset(data, **choice)
+    dataset = open_dataset(data, **choice, hold_out=holdout_count(settings) or 0)
     if settings.get("cond") and dataset.label_dim == 0:
         raise UsageError(
             f"--cond: {data} has no labels", "add labels to its dataset.json, or sort it: --labels subfolders"
         )
-    kept_apart = ("arch", "tiny", "cond", "labels", "max_images", "mirror", "init_from")
+    kept_apart = ("arch", "tiny", "cond", "labels", "max_images", "mirror", "init_from", "holdout")
     fields = {FIELDS.get(key, key): value for key, value in settings.items() if key not in kept_apart}
-    config = resolve_config(
+    configure = functools.partial(
+        resolve_config,
         settings.get("arch", "sg2"),
-        {**dataset.describe(), "path": str(data.absolute())},
-        fields,
+        {**dataset.describe(), "path": data if "://" in data else str(Path(data).absolute())},
         tiny=settings.get("tiny", False),
         conditional=settings.get("cond", False),
         fine_tuning="init_from" in settings,
+        workers=workers,
     )
+    if "auto" in (fields.get("batch"), fields.get("batch_gpu")):
+        from sgcli.training.preflight import choose_sizes
+
+        assert free_memory is not None
+        chosen, lines = choose_sizes(configure, fields, workers, free_memory())
+        sizes = ", ".join(f"--{name.replace('_', '-')} {size}" for name, size in chosen.items())
+        notice(f"{sizes}, for the memory that there is ({', '.join(lines)})")
+        settings |= chosen
+        fields |= chosen
+    config = configure(fields)
     config.options = settings
     return dataset, config
 
 
 def config_to_resume(going_on: Resumable, resolved: TrainingConfig, settings: dict[str, Any]) -> TrainingConfig:
     """The run's own configuration, with what may change taken from the options typed now."""
-    from sgcli.training.config import FREE_ON_RESUME
+    from sgcli.training.config import FREE_ON_RESUME, keep_groups
 
+    keep_groups(going_on.config, resolved)
     going_on.check_same(resolved)
     free = {FIELDS.get(key, key): value for key, value in settings.items() if FIELDS.get(key, key) in FREE_ON_RESUME}
+    free["batch_gpu"] = resolved.batch_gpu
     return dataclasses.replace(going_on.config, data=resolved.data, options=resolved.options, **free)
 
 
@@ -220,7 +364,7 @@ def settings_from_file(path: Path) -> dict[str, Any]:
     try:
         with explain_os_error(path):
             content = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise FormatError(
             f"--config {path}: is not JSON ({error})", '{"arch": "sg2", "kimg": 500, "gamma": 0.5}'
         ) from error
@@ -239,7 +383,8 @@ def settings_from_file(path: Path) -> dict[str, Any]:
         wanted = [kind for kind in get_args(types[name]) if kind is not NoneType]
         if float in wanted:
             wanted.append(int)
-        if type(value) not in wanted:
+        may_be_auto = name in ("batch", "batch_gpu") and value == "auto"
+        if type(value) not in wanted and not may_be_auto:
             wanted_type = wanted[0].__name__
             raise UsageError(f"--config {path}: {key} is {value!r}", f"give {key} a value of type {wanted_type}")
         settings[name] = value

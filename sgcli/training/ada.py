@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from sgcli.distributed.group import ALONE, Group
 from sgcli.training.config import TrainingConfig
 
 ADJUST_EVERY = 4  # steps
@@ -36,13 +37,14 @@ class AugmentStrength:
         if self.target is not None:
             self._signs.append(real_logits.detach().sign().flatten())
 
-    def adjust(self, step: int, batch: int) -> None:
+    def adjust(self, step: int, batch: int, group: Group = ALONE) -> None:
         """Called after every step; every fourth moves p: p ← max(p + sign(r_t - target) · 4·batch / (1000·kimg), 0)."""
         if self.target is None:
             return
         if self._signs:
             signs = torch.cat(self._signs)
-            self.sign_sum, self.sign_count = self.sign_sum + float(signs.sum()), self.sign_count + len(signs)
+            total, count = group.total(float(signs.sum()), len(signs))
+            self.sign_sum, self.sign_count = self.sign_sum + total, self.sign_count + int(count)
             self._signs.clear()
         if (step + 1) % ADJUST_EVERY or not self.sign_count:
             return
@@ -63,7 +65,7 @@ class AugmentStrength:
 
 def make_strength(config: TrainingConfig) -> AugmentStrength:
     """The strength that `config` starts with."""
-    if config.aug == "none":
+    if not config.augments:
         return AugmentStrength(0.0)
     target = config.aug_target if config.aug == "ada" else None
     return AugmentStrength(config.aug_p, target, config.aug_kimg, config.aug_max)

@@ -124,20 +124,28 @@ class AugmentPipe:
         return inverse
 
     def transform_geometry(self, images: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
+        """Carry out `inverse` on the images that it moves; the others, most of them at a low p, stay as they are."""
+        stays = torch.eye(3, device=inverse.device)
+        moved = (inverse != stays).flatten(1).any(dim=1).nonzero()[:, 0]
+        if len(moved) == len(images):
+            return self.resample(images, inverse)
+        return images.index_copy(0, moved, self.resample(images[moved], inverse[moved])) if len(moved) else images
+
+    def resample(self, images: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
         """Carry out `inverse` with a mirrored border, at twice the resolution between low-pass filters (spec §6.2)."""
         _, _, height, width = images.shape
         quarter = len(SYM6) // 4
         x0, y0, x1, y1 = self.margins(inverse, height, width)
-        images = F.pad(images, [x0, x1, y0, y1], mode="reflect")
-        inverse = mat.translate((x0 - x1) / 2, (y0 - y1) / 2, like=inverse) @ inverse
+        images = upsample2d(F.pad(images, [x0, x1, y0, y1], mode="reflect"), self.sym6, up=2)
 
-        images = upsample2d(images, self.sym6, up=2)
-        inverse = mat.scale(2, 2, like=inverse) @ inverse @ mat.scale(0.5, 0.5, like=inverse)
-        inverse = mat.translate(-0.5, -0.5, like=inverse) @ inverse @ mat.translate(0.5, 0.5, like=inverse)
-
+        # From a place of the output, -1 to 1 from edge to edge, to pixels from its middle at twice the resolution, to
+        # pixels at the original one; and the way back, with the border and the half pixel that upsampling shifts by.
         out_height, out_width = (height + 2 * quarter) * 2, (width + 2 * quarter) * 2
-        inverse = mat.scale(2 / images.shape[3], 2 / images.shape[2], like=inverse) @ inverse
-        inverse = inverse @ mat.scale(out_width / 2, out_height / 2, like=inverse)
+        to_pixels = mat.affine(out_width / 4, out_height / 4, 0.25, 0.25, like=inverse)
+        x_per_pixel, y_per_pixel = 4 / images.shape[3], 4 / images.shape[2]
+        x_shift, y_shift = ((x0 - x1) / 2 - 0.25) * x_per_pixel, ((y0 - y1) / 2 - 0.25) * y_per_pixel
+        from_pixels = mat.affine(x_per_pixel, y_per_pixel, x_shift, y_shift, like=inverse)
+        inverse = from_pixels @ inverse @ to_pixels
         size = [len(images), images.shape[1], out_height, out_width]
         images = grid_sample(images, F.affine_grid(inverse[:, :2], size, align_corners=False))
         return downsample2d(images, self.sym6, down=2, padding=-2 * quarter, flip_filter=True)
@@ -202,7 +210,7 @@ class AugmentPipe:
 
 def gated(value: torch.Tensor, probability: float, draws: Draws) -> torch.Tensor:
     """`value` with this probability, else 0. The parameter is drawn first, the gate second (spec §6)."""
-    return torch.where(draws.gate(probability), value, torch.zeros_like(value))
+    return draws.gate(probability) * value
 
 
 def transform_color(images: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:

@@ -20,9 +20,11 @@ from sgcli.files import explain_os_error, write_text
 from sgcli.models import registry
 from sgcli.models.precision import PRECISIONS
 from sgcli.training.augment import GROUPS, PRESETS, names_of
+from sgcli.training.consistency import MIN_RESOLUTION
 from sgcli.training.schedule import scale_growth, value_at
+from sgcli.training.transfer import frozen_parameters
 
-AUGMENTATIONS = ("none", "fixed", "ada")
+AUGMENTATIONS = ("none", "fixed", "ada", "bcr")
 
 
 @dataclass(kw_only=True)
@@ -36,7 +38,7 @@ class TrainingConfig:
     loss: str  # a key of training.losses.ADVERSARIAL_LOSSES
     kimg: float  # total length
     batch: int  # images per step, at full resolution
-    batch_gpu: int  # images per micro-batch; gradients accumulate over batch / batch_gpu of them
+    batch_gpu: int  # images per micro-batch and worker; gradients accumulate over as many as make up the batch
     growing: dict[str, Any] | None = None  # progressive growing (training.schedule.scale_growth); None: none
     g_lr: float
     d_lr: float
@@ -53,12 +55,16 @@ class TrainingConfig:
     aug_target: float = 0.6  # of r_t, where the strength adapts
     aug_kimg: float = 500.0  # the strength adapts by at most 1 in this time
     aug_max: float | None = None  # upper limit of the strength; None: none, as published
+    freeze_d: int = 0  # layers of D, counted from the picture, that stay as they started (Freeze-D)
     ema_kimg: float  # half-life of the moving average of G
     ema_rampup: float | None  # the half-life is at most this share of the images seen; None: no ramp
     seed: int
     snap_kimg: float  # spacing of snapshots
     tick_kimg: float  # spacing of lines in stats.jsonl and log.txt
     keep_last: int | None  # snapshots to keep; None: all
+    metrics: str | None = None  # what is measured of snapshots (metrics.registry.parse_metrics); None: nothing
+    metrics_every: float | None = None  # spacing of what is measured, in kimg; None: every snapshot
+    keep_best: str | None = None  # a metric of metrics.jsonl: the snapshot with its best value is kept, too
     precision: str  # one of models.precision.PRECISIONS
     options: dict[str, Any] = dataclasses.field(
         default_factory=dict
@@ -73,7 +79,7 @@ class TrainingConfig:
         try:
             with explain_os_error(path):
                 return cls(**json.loads(path.read_text()))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise FormatError(f"{path}: is not the configuration of a run ({error})") from error
 
     @property
@@ -82,12 +88,22 @@ class TrainingConfig:
         return self.r1_gamma > 0 and self.r1_interval > 1
 
     @property
+    def is_wasserstein(self) -> bool:
+        """D's outputs are scores on no scale of their own, instead of logits."""
+        return self.loss.startswith("wgan")
+
+    @property
+    def augments(self) -> bool:
+        """What D sees passes through the pipeline of augmentations."""
+        return self.aug in ("fixed", "ada")
+
+    @property
     def total_nimg(self) -> int:
         return round(self.kimg * 1000)
 
 
-# Fields that a resumed run may change: they decide how long and how often, not what is computed.
-FREE_ON_RESUME = {"kimg", "snap_kimg", "keep_last"}
+# Fields that a resumed run may change: they decide how long, how often and in what portions, not what is computed.
+FREE_ON_RESUME = {"batch_gpu", "kimg", "snap_kimg", "keep_last", "keep_best", "metrics", "metrics_every"}
 # Fields that follow from these where they are not given, and stay what they were.
 DERIVED = {"tick_kimg", "blur_kimg", "growing"}
 PUBLISHED_KIMG = 25000.0  # length of the published trainings; what they do at the start shrinks with a shorter one
@@ -101,6 +117,7 @@ def resolve_config(
     tiny: bool = False,
     conditional: bool = False,
     fine_tuning: bool = False,  # from another model's weights: nothing needs to be eased in
+    workers: int = 1,  # that each batch is dealt to
 ) -> TrainingConfig:
     """Merge the preset `arch`, the sizes of `data` and explicit `options` (fields; None: not given).
 
@@ -120,9 +137,7 @@ def resolve_config(
     growing = preset.training.pop("growing", None)
     if growing is not None:
         preset.training["batch"] = int(value_at(growing["batch"], resolution))
-    batch, batch_gpu = _batch_sizes(preset, given, resolution)
-    if batch % batch_gpu:
-        raise UsageError(f"--batch-gpu {batch_gpu} does not divide --batch {batch}", f"--batch-gpu {batch}")
+    batch, batch_gpu = _batch_sizes(preset, given, resolution, workers)
     largest_group = preset.D.get("mbstd_group_size", 4)
     if largest_group is not None:
         preset.D["mbstd_group_size"] = auto_group(batch_gpu, largest_group)
@@ -165,7 +180,7 @@ def check_networks(config: TrainingConfig) -> None:
     try:
         with torch.device("meta"):
             config.G["w_dim"] = registry.build_generator(config.G).w_dim  # without mapping layers: what enters them
-            registry.build_network(config.D)
+            frozen_parameters(registry.build_network(config.D), config.freeze_d)
     except (ValueError, RuntimeError) as error:
         raise UsageError(f"these settings make no network: {error}", "sg train --help tells what they mean") from error
 
@@ -177,10 +192,16 @@ def check_augmentation(config: TrainingConfig) -> None:
     if config.aug_pipe not in PRESETS:
         raise UsageError(f"--aug-pipe {config.aug_pipe}: one of {', '.join(PRESETS)}", "--aug-pipe bgc")
     has_color = bool({*names_of(config.aug_pipe)} & {*GROUPS["color"]})
-    if config.aug != "none" and has_color and config.G["img_channels"] not in (1, 3):
+    if config.augments and has_color and config.G["img_channels"] not in (1, 3):
         channels = config.G["img_channels"]
         raise UsageError(
             f"--aug-pipe {config.aug_pipe}: colours are changed in 1 or 3 channels, not {channels}", "--aug-pipe bg"
+        )
+    resolution = config.G["img_resolution"]
+    if config.aug == "bcr" and resolution < MIN_RESOLUTION:
+        raise UsageError(
+            f"--aug bcr: moves pictures by 1/{MIN_RESOLUTION} of their width, less than a pixel at {resolution}²",
+            "--aug ada",
         )
 
 
@@ -194,13 +215,21 @@ def auto_group(batch: int, largest: int = 4) -> int:
     return next(group for group in range(largest, 0, -1) if batch % group == 0)
 
 
-def _batch_sizes(preset: registry.Preset, given: Mapping[str, Any], resolution: int) -> tuple[int, int]:
-    """(batch, micro-batch). A batch that the architecture prescribes is split where it is large, a typed one is not."""
+def _batch_sizes(preset: registry.Preset, given: Mapping[str, Any], resolution: int, workers: int) -> tuple[int, int]:
+    """(batch, micro-batch of a worker). A batch that the architecture prescribes is split where it is large, a typed
+    one is not. Raises UsageError where they do not divide each other.
+    """
     usual = auto_batch(resolution)
-    if "batch" in given:
-        return given["batch"], given.get("batch_gpu", given["batch"])
-    batch = preset.training.get("batch", usual)
-    return batch, given.get("batch_gpu", min(batch, usual))
+    batch = given.get("batch", preset.training.get("batch", usual))
+    if batch % workers:
+        fitting = max(round(batch / workers), 1) * workers
+        raise UsageError(f"--batch {batch} cannot be dealt to {workers} workers", f"--batch {fitting}")
+    share = batch // workers
+    batch_gpu = given.get("batch_gpu", share if "batch" in given else min(share, usual))
+    if share % batch_gpu:
+        of_each = f", of which each of {workers} workers has {share}" if workers > 1 else ""
+        raise UsageError(f"--batch-gpu {batch_gpu} does not divide --batch {batch}{of_each}", f"--batch-gpu {share}")
+    return batch, batch_gpu
 
 
 def _scale_networks(preset: registry.Preset, given: dict[str, Any]) -> None:
@@ -217,6 +246,22 @@ def _scale_networks(preset: registry.Preset, given: dict[str, Any]) -> None:
                 hint = "leave it out, or choose a StyleGAN2: --arch sg2"
                 raise UsageError(f"--{option.replace('_', '-')}: {preset.name} has one way to connect its blocks", hint)
             network["architecture"] = given.pop(option)
+
+
+def keep_groups(old: TrainingConfig, new: TrainingConfig) -> None:
+    """Let `new` have the minibatch-stddev groups of the run that it is to go on with: they are part of what D sees.
+
+    Raises UsageError where its micro-batches cannot be split into them.
+    """
+    group = old.D.get("mbstd_group_size")
+    if group is None:
+        return
+    if new.batch_gpu % group:
+        raise UsageError(
+            f"the run's discriminator compares groups of {group} pictures, micro-batches of {new.batch_gpu} hold none",
+            f"--batch-gpu {group}, or fewer workers",
+        )
+    new.D["mbstd_group_size"] = group
 
 
 def differences(old: TrainingConfig, new: TrainingConfig) -> list[str]:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
 from sgcli.data.dataset import ImageDataset
+from sgcli.distributed.group import ALONE, Group
 from sgcli.errors import SgError, UsageError
 from sgcli.models.checkpoint import Model, kimg_of
-from sgcli.progress import notice, warn
+from sgcli.progress import warn
 from sgcli.training import reports
 from sgcli.training.config import TrainingConfig, differences
-from sgcli.training.loop import Callback, Training, start_training, train
-from sgcli.training.run import Run, create_run, find_runs
+from sgcli.training.held_out import check_held_out
+from sgcli.training.loop import Callback, start_training, train
+from sgcli.training.run import FollowedRun, Run, create_run, find_runs
+from sgcli.training.transfer import copy_weights
+from sgcli.training.watchdog import Watchdog
 
 
 @dataclass
@@ -73,27 +75,52 @@ def launch(
     name: str,
     resume: Resumable | None = None,
     init_from: Model | None = None,
+    held_out: ImageDataset | None = None,
+    measure: Sequence[Callback] = (),
+    group: Group = ALONE,
     on_start: Callback = lambda training: None,
 ) -> Run:
-    """Train to the end and return the run. `on_start` is called once the run's folder is there and nothing is wrong."""
-    run = resume.run if resume else create_run(outdir, name)
+    """Train to the end and return the run.
+
+    held_out   pictures that D is to score without learning from them
+    measure    called at each snapshot, once it is written: what appends to metrics.jsonl
+    group      the workers that train together; worker 0 writes
+    on_start   called by worker 0 once the run's folder is there and nothing is wrong
+    """
+    if held_out is not None:
+        check_held_out(held_out, config)
+    run = open_run(outdir, name, resume, group)
     with run.lock():
-        with removed_on_failure(run.path if resume is None else None):
-            config.save(run.config_path())
-            training = start_training(run, config, dataset, device, resume=resume is not None)
+        with removed_on_failure(run.path if resume is None and group.leads else None):
+            if group.leads:
+                config.save(run.config_path())
+            training = start_training(run, config, dataset, device, resume is not None, held_out, group)
             if init_from is not None:
-                copy_weights(training, init_from)
-            reports.check_room(training)
-        on_start(training)
+                for line in copy_weights(training.players, init_from, config.freeze_d):
+                    run.log(line)
+            if group.leads:
+                reports.check_room(training)
+        on_tick: list[Callback] = [reports.TickReport(training)]
+        on_snapshot: list[Callback] = [reports.check_agreement, *measure]
+        if group.leads:
+            on_start(training)
+            on_tick += [Watchdog()]
+            on_snapshot[1:1] = [reports.FakesGrid(training), reports.save_snapshot]
+            on_snapshot += [reports.prune_models]
         run.log_quietly(
             f"{'resumed' if resume else 'started'} at {training.progress.nimg / 1000:g} kimg: {config.arch}"
         )
-        train(
-            training,
-            on_tick=[reports.TickReport(training)],
-            on_snapshot=[reports.FakesGrid(training), reports.save_snapshot],
-        )
+        train(training, on_tick, on_snapshot)
     return run
+
+
+def open_run(outdir: str | Path, name: str, resume: Resumable | None, group: Group) -> Run:
+    """The folder to train in: that of `resume`, else a new one, which worker 0 makes and the others follow."""
+    group.wait()  # until all have seen what there is to resume
+    path = resume.run.path if resume else create_run(outdir, name).path if group.leads else None
+    path = group.from_leader(path)
+    assert path is not None
+    return Run(path) if group.leads else FollowedRun(path)
 
 
 @contextlib.contextmanager
@@ -105,25 +132,3 @@ def removed_on_failure(folder: Path | None) -> Iterator[None]:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def copy_weights(training: Training, source: Model) -> None:
-    """Start G, its average and D from the tensors of `source` of the same name and shape; say how many."""
-    players = training.players
-    for prefix, network in (("G_ema", players.G), ("G_ema", players.G_ema), ("D", players.D)):
-        if prefix not in source.prefixes():
-            notice(f"--init-from: {source.path} holds no {prefix}, which starts afresh")
-            continue
-        copied, total = copy_matching(source.load(prefix), network)
-        if network is not players.G_ema:
-            notice(f"--init-from: {copied} of {total} tensors of {prefix[0]} copied from {source.path}")
-
-
-def copy_matching(source: nn.Module, target: nn.Module) -> tuple[int, int]:
-    """Copy parameters and buffers of equal name and shape. Returns (copied, all of the target's)."""
-    given: Mapping[str, Any] = source.state_dict()
-    wanted = target.state_dict()
-    fitting = [name for name, tensor in wanted.items() if name in given and given[name].shape == tensor.shape]
-    for name in fitting:
-        wanted[name].copy_(given[name])
-    return len(fitting), len(wanted)

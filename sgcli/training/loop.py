@@ -8,12 +8,15 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from sgcli.data.dataset import ImageDataset
-from sgcli.errors import Interrupted
+from sgcli.distributed.group import ALONE, Group
+from sgcli.errors import Interrupted, SgError, is_out_of_memory
 from sgcli.models.growing import fade_pictures, lod_of
+from sgcli.models.memory import place
 from sgcli.models.precision import set_precision
 from sgcli.models.registry import build_generator, build_network
 from sgcli.progress import LiveLine, format_seconds
@@ -21,12 +24,14 @@ from sgcli.training.ada import make_strength
 from sgcli.training.batches import Batches
 from sgcli.training.config import TrainingConfig
 from sgcli.training.ema import ema_decay, update_ema
+from sgcli.training.held_out import HeldOut
 from sgcli.training.phases import MicroBatch, Phase, Players, make_optimizer, make_phases, run_phase
 from sgcli.training.randomness import draw_latents
 from sgcli.training.run import Run
 from sgcli.training.schedule import Schedule, Stage, describe_level
 from sgcli.training.state import Progress, load_state
 from sgcli.training.stats import Stats
+from sgcli.training.watchdog import check_finite
 
 
 @dataclass
@@ -40,32 +45,43 @@ class Training:
     progress: Progress
     device: torch.device
     schedule: Schedule
+    held_out: ImageDataset | None = None  # scored by D, and not learned from
     stats: Stats = field(default_factory=Stats)
+    tick: dict[str, dict[str, Any]] = field(default_factory=dict)  # the numbers of the last tick
 
 
 Callback = Callable[[Training], None]
 
 
 def start_training(
-    run: Run, config: TrainingConfig, dataset: ImageDataset, device: torch.device, resume: bool = False
+    run: Run,
+    config: TrainingConfig,
+    dataset: ImageDataset,
+    device: torch.device,
+    resume: bool = False,
+    held_out: ImageDataset | None = None,
+    group: Group = ALONE,
 ) -> Training:
     """Build the players from the config, or from the newest state of the run."""
-    players = make_players(config, device)
+    players = make_players(config, device, group)
     progress = Progress()
     if resume:
         progress = load_state(run.states()[-1], players)
         run.forget_stats_after(progress.nimg)
-    return Training(run, config, dataset, players, progress, device, Schedule(config))
+    return Training(run, config, dataset, players, progress, device, Schedule(config), held_out)
 
 
-def make_players(config: TrainingConfig, device: torch.device) -> Players:
+def make_players(config: TrainingConfig, device: torch.device, group: Group = ALONE) -> Players:
     """Networks initialised from config.seed, and their optimisers."""
     torch.manual_seed(config.seed)
     G = build_generator(config.G).requires_grad_(False)
     D = build_network(config.D).requires_grad_(False)
     for network in (G, D):
-        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # what convolutions like best
+        place(network, device)
         set_precision(network, config.precision)
+    for module in G.modules():
+        if hasattr(module, "group"):  # it keeps running means over the batch
+            module.group = group  # type: ignore[assignment]
     return Players(
         G,
         D,
@@ -74,44 +90,58 @@ def make_players(config: TrainingConfig, device: torch.device) -> Players:
         opt_G=make_optimizer(G, config.g_lr, config.pl_interval if config.pl_weight > 0 else None),
         opt_D=make_optimizer(D, config.d_lr, config.r1_interval if config.has_lazy_r1 else None),
         augment=make_strength(config),
+        group=group,
     )
 
 
 def train(training: Training, on_tick: Sequence[Callback] = (), on_snapshot: Sequence[Callback] = ()) -> None:
     """Train until config.kimg. Snapshots are taken at the start, every snap_kimg, at the end, and on SIGINT or SIGTERM.
 
-    Raises Interrupted after a signal, when everything has been saved.
+    Raises Interrupted after a signal, when everything has been saved; SgError when the losses are no numbers any more.
     """
     config, progress, players = training.config, training.progress, training.players
+    group = players.group
     phases = make_phases(config, players, training.stats)
-    batches = Batches(training.dataset, lambda nimg: training.schedule.at(nimg).batch, config.seed, training.device)
+    batches = Batches(
+        training.dataset, lambda nimg: training.schedule.at(nimg).batch, config.seed, training.device, group
+    )
+    held_out = HeldOut(training, training.held_out) if training.held_out is not None else None
     live = LiveLine()
     if progress.nimg == 0:
         players.enter(training.schedule.at(0))
         call(on_snapshot, training)
+    stopped = 0  # by this signal
     with StopSignal() as stop:
         try:
-            while progress.nimg < config.total_nimg and not stop.number:
+            while progress.nimg < config.total_nimg and not stopped:
                 started = time.monotonic()
                 stage = training.schedule.at(progress.nimg)
                 train_step(training, stage, phases, batches)
+                if held_out is not None:
+                    held_out.observe(progress.step, progress.nimg, stage)
                 progress.seconds += time.monotonic() - started
 
                 live.show(lambda: describe_progress(training))
-                done = progress.nimg >= config.total_nimg
-                if done or stop.number or progress.nimg >= progress.tick_nimg + config.tick_kimg * 1000:
+                stopped = group.largest(stop.number)  # a signal to one worker stops all of them at the same step
+                ends = progress.nimg >= config.total_nimg or bool(stopped)
+                ticks = ends or progress.nimg >= progress.tick_nimg + config.tick_kimg * 1000
+                snaps = ends or crossed(progress.nimg, stage.batch, config.snap_kimg)
+                if ticks or snaps:
                     live.clear()
+                    check_finite(training)
+                if ticks:
                     call(on_tick, training)
                     progress.tick_nimg = progress.nimg
-                if done or stop.number or crossed(progress.nimg, stage.batch, config.snap_kimg):
-                    live.clear()
+                if snaps:
                     call(on_snapshot, training)
         finally:
             live.clear()
             batches.close()
-    if stop.number:
+            if held_out is not None:
+                held_out.close()
+    if stopped:
         raise Interrupted(
-            stop.number,
+            stopped,
             f"interrupted at {progress.nimg / 1000:g} kimg, everything is saved",
             f"sg train --resume {training.run.path}",
         )
@@ -121,31 +151,62 @@ def train_step(training: Training, stage: Stage, phases: Sequence[Phase], batche
     """One batch of reals through every phase that is due, then the moving average of G."""
     config, progress, players = training.config, training.progress, training.players
     players.enter(stage)
+    players.group.at("reading pictures")
     reals, labels = batches.at(progress.nimg)
     reals = fade_pictures(reals, stage.lod)
     if players.G.c_dim == 0:
         labels = labels[:, :0]
     for phase in phases:
         if progress.step % phase.interval == 0:
-            run_phase(phase, split_batch(config, stage, progress, players, phase, reals, labels, batches))
-    players.augment.adjust(progress.step, stage.batch)
+            run_within_memory(training, phase, reals, labels, batches)
+    players.augment.adjust(progress.step, stage.batch, players.group)
     progress.nimg += stage.batch
     progress.step += 1
     decay = ema_decay(stage.batch, progress.nimg, config.ema_kimg, config.ema_rampup)
     update_ema(players.G_ema, players.G, decay)
 
 
+def run_within_memory(
+    training: Training, phase: Phase, reals: torch.Tensor, labels: torch.Tensor, batches: Batches
+) -> None:
+    """Run a phase; where memory does not suffice, again with micro-batches of half the size, and so from there on.
+
+    Gradients stay what they are in expectation: micro-batches count by their size, and the minibatch-stddev groups do
+    not change. Running means may count some pictures twice. Workers that train together do not come to terms about
+    sizes halfway, so for them memory is the end.
+    """
+    while True:
+        try:
+            return run_phase(phase, split_batch(training, phase, reals, labels, batches), training.players.group)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        halve_micro_batches(training, phase)
+
+
+def halve_micro_batches(training: Training, phase: Phase) -> None:
+    """Raises SgError where they cannot be smaller."""
+    config, group = training.config, training.config.D.get("mbstd_group_size") or 1
+    half = config.batch_gpu // 2
+    if training.players.group.world > 1 or half < 1 or half % group or config.batch_gpu % 2:
+        raise SgError(
+            f"out of memory in {phase.name} with micro-batches of {config.batch_gpu}",
+            f"--batch-gpu {max(half, 1)} with --resume auto, a smaller --batch, or --tiny",
+        )
+    sizes = f"{half} instead of {config.batch_gpu}"
+    training.run.log(f"out of memory in {phase.name}: micro-batches of {sizes} from here on")
+    config.batch_gpu = half
+    config.save(training.run.config_path())
+    if training.device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 def split_batch(
-    config: TrainingConfig,
-    stage: Stage,
-    progress: Progress,
-    players: Players,
-    phase: Phase,
-    reals: torch.Tensor,
-    labels: torch.Tensor,
-    batches: Batches,
+    training: Training, phase: Phase, reals: torch.Tensor, labels: torch.Tensor, batches: Batches
 ) -> list[MicroBatch]:
     """The micro-batches of one phase, with latents of its own."""
+    config, progress, players = training.config, training.progress, training.players
+    stage = training.schedule.at(progress.nimg)
     fake_labels = batches.fake_labels(phase.name, progress.nimg) if players.G.c_dim > 0 else labels
     latents = draw_latents(
         seed=config.seed,
@@ -156,8 +217,9 @@ def split_batch(
         num_ws=players.G.synthesis.num_active_ws,
         style_mixing_prob=config.style_mixing_prob,
         labels=fake_labels,
+        group=players.group,
     )
-    parts = [slice(start, start + stage.batch_gpu) for start in range(0, stage.batch, stage.batch_gpu)]
+    parts = [slice(start, start + stage.batch_gpu) for start in range(0, len(reals), stage.batch_gpu)]
     return [MicroBatch(reals[part], labels[part], latents.part(part.start, part.stop), progress.nimg) for part in parts]
 
 
@@ -173,13 +235,14 @@ def call(callbacks: Sequence[Callback], training: Training) -> None:
 
 
 def describe_progress(training: Training) -> str:
-    """'12.3/50 kimg · G 1.31 · D 0.98 · r_t 0.55 · 4.2 s/kimg · 2m41s left', for the live line."""
+    """'12.3/50 kimg · G 1.31 · D 0.98 · r_t 0.55 · p 0.120 · 4.2 s/kimg · 2m41s left', for the live line."""
     latest = training.stats.latest
     config, progress = training.config, training.progress
     rate = progress.seconds / max(progress.nimg / 1000, 1e-9)
     left = format_seconds(rate * (config.total_nimg - progress.nimg) / 1000)
     level = f"{describe_level(lod_of(training.players.G), config.G['img_resolution'])} · " if config.growing else ""
     losses = f"G {latest('Loss/G/loss'):.2f} · D {latest('Loss/D/loss'):.2f} · r_t {latest('Loss/signs/real'):.2f}"
+    losses += f" · p {training.players.augment.p:.3f}" if config.augments else ""
     return f"{progress.nimg / 1000:.1f}/{config.kimg:g} kimg · {level}{losses} · {rate:.3g} s/kimg · {left} left"
 
 

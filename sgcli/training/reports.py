@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,7 +18,10 @@ from sgcli.media.pictures import to_uint8, write_png
 from sgcli.models.checkpoint import save_model
 from sgcli.models.growing import lod_of
 from sgcli.progress import format_seconds
+from sgcli.training.config import TrainingConfig
+from sgcli.training.held_out import overfitting
 from sgcli.training.loop import Training, peak_memory_gb
+from sgcli.training.run import Run
 from sgcli.training.schedule import describe_level
 from sgcli.training.state import prune, save_state
 
@@ -33,11 +38,16 @@ class TickReport:
         config, progress = training.config, training.progress
         sec_per_kimg = (progress.seconds - self.seconds) / max((progress.nimg - self.nimg) / 1000, 1e-9)
         self.nimg, self.seconds = progress.nimg, progress.seconds
-        numbers = training.stats.flush()
+        numbers = training.stats.flush(training.players.group)
         lod = lod_of(training.players.G)
         numbers["Progress/kimg"] = single(progress.nimg / 1000)
         numbers["Progress/lod"] = single(lod)
         numbers["Progress/augment"] = single(training.players.augment.p)
+        numbers["Progress/r_t"] = single(mean_of(numbers, "Loss/signs/real"))
+        scores = [mean_of(numbers, f"Loss/scores/{which}") for which in ("real", "held_out", "fake")]
+        if (r_v := overfitting(*scores)) is not None:
+            numbers["Progress/r_v"] = single(r_v)
+        training.tick = numbers
         numbers["Timing/sec_per_kimg"] = single(sec_per_kimg)
         numbers["Timing/total_sec"] = single(progress.seconds)
         numbers["Resources/peak_mem_gb"] = single(peak_memory_gb(training.device))
@@ -46,13 +56,14 @@ class TickReport:
         columns = [
             f"kimg {progress.nimg / 1000:8.1f}",
             *([describe_level(lod, config.G["img_resolution"])] if config.growing else []),
-            f"G {mean_of(numbers, 'Loss/G/loss'):6.3f}",
-            f"D {mean_of(numbers, 'Loss/D/loss'):6.3f}",
-            *([f"r1 {mean_of(numbers, 'Loss/r1_penalty'):7.4f}"] if config.r1_gamma > 0 else []),
-            *([f"gp {mean_of(numbers, 'Loss/gradient_penalty'):7.4f}"] if config.loss == "wgan-gp" else []),
-            *([f"pl {mean_of(numbers, 'Loss/pl_penalty'):7.4f}"] if config.pl_weight > 0 else []),
-            f"r_t {mean_of(numbers, 'Loss/signs/real'):5.2f}",
-            *([f"p {training.players.augment.p:5.3f}"] if config.aug != "none" else []),
+            f"G {shown(numbers, 'Loss/G/loss', '6.3f')}",
+            f"D {shown(numbers, 'Loss/D/loss', '6.3f')}",
+            *([f"r1 {shown(numbers, 'Loss/r1_penalty', '7.4f')}"] if config.r1_gamma > 0 else []),
+            *([f"gp {shown(numbers, 'Loss/gradient_penalty', '7.4f')}"] if config.loss == "wgan-gp" else []),
+            *([f"pl {shown(numbers, 'Loss/pl_penalty', '7.4f')}"] if config.pl_weight > 0 else []),
+            f"r_t {shown(numbers, 'Progress/r_t', '5.2f')}",
+            *([f"r_v {shown(numbers, 'Progress/r_v', '5.2f')}"] if training.held_out is not None else []),
+            *([f"p {training.players.augment.p:5.3f}"] if config.augments else []),
             f"{sec_per_kimg:7.2f} s/kimg",
             f"{left} left",
         ]
@@ -63,8 +74,26 @@ def single(value: float) -> dict[str, float]:
     return {"num": 1, "mean": value, "std": 0.0}
 
 
+def shown(numbers: dict, name: str, form: str) -> str:
+    """A mean for the log, as wide as ever; a dash where this tick is too short to have one."""
+    return f"{numbers[name]['mean']:{form}}" if name in numbers else "–".rjust(int(form[0]))
+
+
 def mean_of(numbers: dict, name: str) -> float:
     return numbers[name]["mean"] if name in numbers else float("nan")
+
+
+def check_agreement(training: Training) -> None:
+    """Raise SgError where the workers' networks are not the same any more: a fault of memory, network or library."""
+    group, players = training.players.group, training.players
+    tensors = [*players.G.state_dict().values(), *players.D.state_dict().values()]
+    sums = torch.stack([tensor.double().sum() for tensor in tensors])
+    everyone = group.collect_rows(sums[None], group.world)
+    if not (everyone == everyone[0]).all():
+        raise SgError(
+            f"the networks of the {group.world} workers differ at {training.progress.nimg / 1000:g} kimg",
+            f"sg train --resume {training.run.path} goes on from the newest snapshot; sg doctor looks at the machine",
+        )
 
 
 def save_snapshot(training: Training) -> None:
@@ -72,9 +101,29 @@ def save_snapshot(training: Training) -> None:
     run, players, progress = training.run, training.players, training.progress
     networks = {"G_ema": players.G_ema, "G": players.G, "D": players.D}
     save_model(run.model_path(progress.nimg), networks, model_header(training))
-    prune(run.models(), training.config.keep_last)
     save_state(run.state_path(progress.nimg), players, progress)
     prune(run.states(), STATES_KEPT)
+
+
+def prune_models(training: Training) -> None:
+    """Keep the newest models and the best one, as the configuration says, and no others."""
+    config, run = training.config, training.run
+    best = best_model(run, config) if config.keep_best else None
+    keep = config.keep_last or (1 if config.keep_best else None)
+    newest = run.models()[-1]
+    prune([path for path in run.models() if path != best or path == newest], keep)
+
+
+def best_model(run: Run, config: TrainingConfig) -> Path | None:
+    """The model of the run with the best value of config.keep_best in metrics.jsonl; None where none was measured."""
+    from sgcli.metrics.registry import parse_metrics  # with all metrics behind it, which most trainings do not need
+
+    measured = {run.model_path(round(line["kimg"] * 1000)): line["value"] for line in run.metrics(config.keep_best)}
+    values = {path: value for path, value in measured.items() if path.exists() and math.isfinite(value)}
+    if not values:
+        return None
+    request = next(one for one in parse_metrics(config.metrics or "") if config.keep_best in one.result_names())
+    return (max if request.metric.higher_is_better else min)(values, key=lambda path: values[path])
 
 
 def model_header(training: Training) -> dict:
@@ -98,7 +147,7 @@ class FakesGrid:
         self.columns, self.rows = grid_shape(training.config.G["img_resolution"])
         count = self.columns * self.rows
         z = torch.from_numpy(latents_of_seeds(range(count), training.players.G.z_dim))
-        picks = np.random.default_rng(0).permutation(len(training.dataset))[:count]
+        picks = np.random.default_rng(0).permutation(training.dataset.num_at_hand)[:count]
         picks = np.resize(picks, count)
         if training.dataset.label_dim:
             picks = picks[np.argsort(training.dataset.labels(picks).argmax(axis=1), kind="stable")]

@@ -2,12 +2,14 @@
 
 config.json             everything resolved
 log.txt, stats.jsonl    what happened; one line of numbers per tick
+metrics.jsonl           one line per metric and snapshot measured
 reals.png, fakes-000200.png, model-000200.safetensors   (kimg)
 state/000200.safetensors                                the newest two full training states
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -22,7 +24,7 @@ from sgcli.files import check_writable_folder, explain_os_error, write_text
 from sgcli.models.checkpoint import kimg_of
 from sgcli.progress import notice
 
-CONFIG, LOG, STATS, STATES = "config.json", "log.txt", "stats.jsonl", "state"
+CONFIG, LOG, STATS, METRICS, STATES = "config.json", "log.txt", "stats.jsonl", "metrics.jsonl", "state"
 
 
 class Run:
@@ -68,6 +70,20 @@ class Run:
         with explain_os_error(self.path), open(self.path / STATS, "a") as file:
             file.write(json.dumps(line) + "\n")
 
+    def stats(self) -> list[dict[str, Any]]:
+        """The lines of stats.jsonl, from old to new."""
+        return _read_lines(self.path / STATS)
+
+    def append_metrics(self, line: dict[str, Any]) -> None:
+        """Add a result (sgcli.metrics.results) of one snapshot, which `kimg` in it names."""
+        with explain_os_error(self.path), open(self.path / METRICS, "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def metrics(self, name: str | None = None) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl that tell a snapshot's kimg, all or those of one metric, in the order of kimg."""
+        lines = [line for line in _read_lines(self.path / METRICS) if "kimg" in line and name in (None, line["name"])]
+        return sorted(lines, key=lambda line: line["kimg"])
+
     def forget_stats_after(self, nimg: int) -> None:
         """Drop the lines of ticks that a resumed run is about to live again."""
         path = self.path / STATS
@@ -90,6 +106,29 @@ class Run:
             yield
         finally:
             os.close(descriptor)
+
+
+class FollowedRun(Run):
+    """The folder of a run that another worker leads: it can be read, and nothing is written to it."""
+
+    def log(self, text: str) -> None:
+        pass
+
+    def log_quietly(self, text: str) -> None:
+        pass
+
+    def append_stats(self, line: dict[str, Any]) -> None:
+        pass
+
+    def append_metrics(self, line: dict[str, Any]) -> None:
+        pass
+
+    def forget_stats_after(self, nimg: int) -> None:
+        pass
+
+    @contextmanager
+    def lock(self):
+        yield
 
 
 def kimg_label(nimg: int) -> str:
@@ -124,6 +163,17 @@ def find_runs(outdir: str | os.PathLike, name: str | None = None) -> list[Run]:
     runs = [Run(path) for path in Path(outdir).glob("*/") if _number_of(path) >= 0 and (path / CONFIG).exists()]
     runs.sort(key=lambda run: run.name)
     return [run for run in runs if name is None or run.name.split("-", 1)[1] == name]
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """JSON lines; one that was cut off when the process was killed is left out, and a missing file has none."""
+    if not path.exists():
+        return []
+    lines = []
+    for text in path.read_text().splitlines():
+        with contextlib.suppress(ValueError):
+            lines.append(json.loads(text))
+    return lines
 
 
 def _number_of(path: Path) -> int:

@@ -71,6 +71,33 @@ def test_augmentation_reaches_the_gradients(faces, tmp_path):
     assert all(tensor.isfinite().all() for tensor in fixed.values())
 
 
+def test_bcr_adds_its_loss(tmp_path):
+    data = tmp_path / "faces.zip"
+    assert sg("data", "synth", data, "--count", 8, "--size", 32).status == 0
+    result = sg("train", data, *SMALL, "--aug", "bcr", "--kimg", 0.016, "--outdir", tmp_path, "--name", "run")
+    assert result.status == 0, result.err
+    line = json.loads((tmp_path / "00000-run" / "stats.jsonl").read_text().splitlines()[-1])
+    assert line["Loss/bcr/real"]["num"] == line["Loss/bcr/fake"]["num"] == 8
+    assert line["Loss/bcr/real"]["mean"] > 0
+    assert line["Loss/D/loss"]["mean"] > line["Loss/bcr/real"]["mean"]
+
+
+def test_the_live_line_tells_p(faces):
+    from types import SimpleNamespace
+
+    from sgcli.training.config import resolve_config
+    from sgcli.training.loop import describe_progress
+    from sgcli.training.state import Progress
+    from sgcli.training.stats import Stats
+
+    data = {"resolution": 16, "num_channels": 3, "label_dim": 0}
+    players = SimpleNamespace(augment=AugmentStrength(0.125), G=None)
+    for aug, told in (("ada", True), ("none", False)):
+        config = resolve_config("sg2", data, {"aug": aug}, tiny=True)
+        training = SimpleNamespace(config=config, players=players, progress=Progress(nimg=4000), stats=Stats())
+        assert ("p 0.125" in describe_progress(training)) == told
+
+
 def test_bad_options(faces, tmp_path):
     def refuse(*more, words):
         assert_refused(sg("train", faces, *SMALL, "--outdir", tmp_path, *more), 2, *words)

@@ -66,3 +66,11 @@ def test_differences_name_what_matters_only():
     lines = differences(old, resolve(batch=4, z_dim=3))
     assert "batch: 8 in the run, 4 now" in lines
     assert "G.z_dim: 128 in the run, 3 now" in lines
+
+
+def test_a_configuration_that_is_nested_without_end(tmp_path):
+    from sgcli.errors import FormatError
+
+    (tmp_path / "config.json").write_text("[" * 100_000)
+    with pytest.raises(FormatError, match="is not the configuration of a run"):
+        TrainingConfig.load(tmp_path / "config.json")
