@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,25 +16,14 @@ from sgcli.errors import SgError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
+    from sgcli.metrics.sources import Pictures
     from sgcli.metrics.spectrum import Spectrum
 
 DECIBELS = (-40, 20)  # range of the heat maps
 DECIBEL_STEP = 5
 HEAT_SIZE = 256  # pixels
 PLOT_SIZE = (560, 400)
-READ_AT_ONCE = 64
-
-
-@dataclass(frozen=True)
-class PictureSet:
-    """Pictures of a model or a data set."""
-
-    resolution: int
-    count: int
-    origin: dict[str, Any]  # where they come from, for the record
-    read: Callable[[], Iterable[torch.Tensor]]  # uint8 [C, R, R] each; may be called again
 
 
 def spectrum(
@@ -61,77 +49,43 @@ def spectrum(
         raise UsageError(f"-o {output}: spectra are drawn as a PNG", f"-o {output.with_suffix('.png')}")
 
     from sgcli.metrics.spectrum import average_spectrum, pixel_statistics
-    from sgcli.progress import track
 
     sets = [open_pictures(path, num, seed, trunc, batch, device) for path in sources]
     for path, pictures in zip(sources, sets, strict=True):
         if pictures.resolution != sets[0].resolution:
             sizes = f"{sources[0]} has {sets[0].resolution}², {path} has {pictures.resolution}²"
             raise UsageError(f"spectra of one resolution can be compared, and {sizes}", "compare them one by one")
-    mean, std = pixel_statistics(sets[0].read())
+    mean, std = pixel_statistics(itertools.chain.from_iterable(sets[0].batches(sets[0].count(num))))
     if std == 0:
         raise SgError(f"{sources[0]}: all its pictures are of one colour", "name a set of real pictures first")
     spectra = []
     for path, pictures in zip(sources, sets, strict=True):
         started = time.monotonic()
-        seen = track(pictures.read(), f"spectrum of {path.name}", total=pictures.count, unit="pictures")
-        spectra.append(average_spectrum(seen, mean, std))
-        whitening = {"mean": round(mean, 4), "std": round(std, 4)}
-        facts = describe(spectra[-1], path, pictures, {"seed": seed, **whitening}, time.monotonic() - started)
+        count = pictures.count(num)
+        spectra.append(average_spectrum(itertools.chain.from_iterable(pictures.tracked(count)), mean, std))
+        protocol = {"num": count, "seed": seed, "mean": round(mean, 4), "std": round(std, 4)}
+        facts = describe(spectra[-1], path, pictures, protocol, time.monotonic() - started)
         report(facts, as_json or not sys.stdout.isatty())
     if output is not None:
         draw(spectra, [path.name.removesuffix(path.suffix) for path in sources], output)
 
 
-def open_pictures(path: Path, num: int, seed: int, trunc: float, batch: int, device: str) -> PictureSet:
-    """The pictures of seeds `seed` … `seed + num - 1` of a model, or `num` of a data set chosen by `seed`."""
-    if not path.exists():
-        raise SgError(f"{path}: no such file or folder", "check the spelling of the path")
-    if path.suffix == ".safetensors" or (path.is_dir() and any(path.glob("model-*.safetensors"))):
-        return drawn_pictures(path, range(seed, seed + num), trunc, batch, device)
+def open_pictures(path: Path, num: int, seed: int, trunc: float, batch: int, device: str) -> Pictures:
+    """The pictures of a model or a data set; `num` of a model are kept. Raises UsageError for anything else."""
+    from sgcli.metrics.open_source import open_source
+    from sgcli.metrics.sources import DrawnPictures, Pictures
 
-    import torch
-
-    from sgcli.data.dataset import open_dataset
-
-    dataset = open_dataset(path, max_images=num, seed=seed)
-    count = len(dataset)
-
-    def read() -> Iterator[torch.Tensor]:
-        for start in range(0, count, READ_AT_ONCE):
-            yield from torch.from_numpy(dataset.images(range(start, min(start + READ_AT_ONCE, count))))
-
-    return PictureSet(dataset.resolution, count, {"data_fingerprint": dataset.describe()["fingerprint"]}, read)
-
-
-def drawn_pictures(path: Path, seeds: range, trunc: float, batch: int, device: str) -> PictureSet:
-    """Each seed's picture, of a random class where there are classes."""
-    import numpy as np
-    import torch
-
-    from sgcli.files import sha256_of_file
-    from sgcli.latents.draw import draw_pictures
-    from sgcli.latents.seeds import latents_of_seeds
-    from sgcli.media.pictures import to_uint8
-    from sgcli.models.checkpoint import open_model
-
-    model = open_model(path)
-    G = options.load_generator(model, device, "auto")
-    z = torch.from_numpy(latents_of_seeds(seeds, G.z_dim))
-    labels = None
-    if G.c_dim > 0:
-        classes = [np.random.default_rng(seed).integers(G.c_dim) for seed in seeds]
-        labels = torch.eye(G.c_dim)[torch.tensor(classes)]
-
-    def read() -> Iterator[torch.Tensor]:
-        return map(to_uint8, draw_pictures(G, z, seeds, labels, psi=trunc, batch=batch))
-
-    origin = {"model_sha256": sha256_of_file(model.path), "arch": model.arch, "truncation_psi": trunc}
-    return PictureSet(G.img_resolution, len(seeds), origin, read)
+    where = options.resolve_device(device)
+    pictures = open_source(path, seed=seed, batch=batch, device=where, truncation_psi=trunc)
+    if not isinstance(pictures, Pictures):
+        raise UsageError(f"{path}: spectra are of pictures", "give a model, a run, a folder or a zip")
+    if isinstance(pictures, DrawnPictures):
+        pictures.keep(num)
+    return pictures
 
 
 def describe(
-    spectrum: Spectrum, path: Path, pictures: PictureSet, protocol: dict[str, Any], seconds: float
+    spectrum: Spectrum, path: Path, pictures: Pictures, protocol: dict[str, Any], seconds: float
 ) -> dict[str, Any]:
     """One line of results: power in dB at whole frequencies, of all directions, along the axis, along the diagonal."""
     from sgcli import __version__
@@ -147,11 +101,10 @@ def describe(
         "slice_45": rounded(spectrum.slice_45()[1]),
         "source": str(path),
         "resolution": pictures.resolution,
-        "num": pictures.count,
         "kaiser_beta": KAISER_BETA,
         "interpolation": INTERPOLATION,
         **protocol,
-        **pictures.origin,
+        **pictures.facts("data" if pictures.limit is not None else "fake"),
         "version": __version__,
         "seconds": round(seconds, 2),
     }

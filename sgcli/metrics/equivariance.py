@@ -10,15 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from sgcli.errors import SgError
+from sgcli.metrics.results import Value
+from sgcli.metrics.sources import DrawnPictures
 from sgcli.models.base import Generator
 from sgcli.models.fourier_input import movable_input, place
-from sgcli.models.precision import set_precision
+from sgcli.models.precision import fixed_precision
 from sgcli.ops.upfirdn2d import filter2d, upsample2d
+from sgcli.progress import track
+
+if TYPE_CHECKING:
+    from sgcli.metrics.job import Job
 
 LANCZOS = 3  # lobes of the interpolation window, to either side
 FILTER_REACH = 6  # pixels to either side of a rotation's filter
@@ -183,19 +190,38 @@ def measure_equivariance(
 ) -> float:  # fmt: skip
     """EQ-T (whole pixels, "eqt_int"; any shift, "eqt_frac") or EQ-R ("eqr") of a generator, in dB.
 
-    One squared difference is pooled over all pictures. G is set to fp32, as the protocol wants, and left so. Raises
-    SgError for a generator whose input cannot be moved.
+    One squared difference is pooled over all pictures, computed in fp32, as the protocol wants. Raises SgError for a
+    generator whose input cannot be moved.
     """
-    set_precision(G, "fp32")
     rng = np.random.default_rng(seed)
     device = next(G.parameters()).device
     agreement = Agreement()
-    for start in range(0, num_samples, batch):
-        n = min(batch, num_samples - start)
-        z = torch.from_numpy(rng.standard_normal([n, G.z_dim], dtype=np.float32)).to(device)
-        c = torch.zeros(n, 0) if labels is None else labels[rng.integers(len(labels), size=n)]
-        KINDS[kind](G, G.mapping(z, c.to(device)), rng, agreement)
+    sizes = [min(batch, num_samples - start) for start in range(0, num_samples, batch)]
+    with fixed_precision(G, "fp32"):
+        for n in track(sizes, WORDS[kind], total=num_samples, unit="pictures", size=int):
+            z = torch.from_numpy(rng.standard_normal([n, G.z_dim], dtype=np.float32)).to(device)
+            c = torch.zeros(n, 0) if labels is None else labels[rng.integers(len(labels), size=n)]
+            KINDS[kind](G, G.mapping(z, c.to(device)), rng, agreement)
     return agreement.psnr()
+
+
+def measure(job: Job, num: int, *, kind: str) -> list[Value]:
+    """Equivariance of a model over `num` pictures, four of which share a transform, as published."""
+    G, drawn = job.G, job.fake
+    assert isinstance(drawn, DrawnPictures)
+    if drawn.labels_from is not None:
+        labels: torch.Tensor | None = torch.from_numpy(drawn.labels_from.labels(range(drawn.labels_from.num_images)))
+    else:
+        labels = torch.eye(G.c_dim) if G.c_dim else None
+    decibels = measure_equivariance(G, kind, num_samples=num, seed=job.seed, labels=labels)
+    if not math.isfinite(decibels):
+        raise SgError(f"{drawn.name}: draws NaN or infinite values", "take an earlier snapshot of its run")
+    return [Value(decibels, {"unit": "dB", "num_fake": num})]
+
+
+def is_movable(job: Job) -> bool:
+    """Whether the measured model's input can be moved, so that there is something to measure."""
+    return isinstance(job.fake, DrawnPictures) and movable_input(job.fake.G.synthesis) is not None
 
 
 def _eqt_int(G: Generator, ws: torch.Tensor, rng: np.random.Generator, agreement: Agreement) -> None:
@@ -212,4 +238,5 @@ def _eqr(G: Generator, ws: torch.Tensor, rng: np.random.Generator, agreement: Ag
     eq_r(G, ws, rng.uniform(-math.pi, math.pi), agreement)
 
 
+WORDS = {"eqt_int": "EQ-T", "eqt_frac": "EQ-T of any shift", "eqr": "EQ-R"}
 KINDS = {"eqt_int": _eqt_int, "eqt_frac": _eqt_frac, "eqr": _eqr}

@@ -6,10 +6,16 @@ Karras et al. 2018, section 5.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 
 from sgcli.metrics.pixels import as_rgb, check_pictures, check_same_shape, filter_separably
+from sgcli.metrics.results import Value
+
+if TYPE_CHECKING:
+    from sgcli.metrics.job import Job
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest scale first
 WINDOW_SIZE = 11
@@ -84,3 +90,11 @@ def _window_mean(x: torch.Tensor) -> torch.Tensor:
     sigma = WINDOW_SIGMA * size / WINDOW_SIZE
     taps = torch.softmax(-(positions**2) / (2 * sigma**2), dim=0)  # exp(…) divided by its sum
     return filter_separably(x, taps)
+
+
+def measure(job: Job, num: int) -> list[Value]:
+    """Diversity of `num` pictures, in half as many pairs."""
+    pictures = job.pictures("fake")
+    count = pictures.count(num, 2)
+    value = ms_ssim_diversity(pictures.take(count), count // 2, seed=job.seed)
+    return [Value(value, {"num_fake": count, "num_pairs": count // 2})]

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from sgcli.errors import UsageError
 from sgcli.metrics.pixels import as_rgb, check_pictures, check_same_shape, filter_separably
+from sgcli.metrics.results import Value
+
+if TYPE_CHECKING:
+    from sgcli.metrics.job import Job
 
 MIN_RESOLUTION = 16  # side of the pyramid's last level
 PATCH_SIZE = 7
@@ -152,3 +158,21 @@ def _sort(rows: torch.Tensor) -> torch.Tensor:
     if rows.device.type == "cpu":
         return torch.from_numpy(np.sort(rows.numpy(), axis=-1))
     return rows.sort(dim=-1).values
+
+
+def measure(job: Job, num: int) -> list[Value]:
+    """SWD with its levels, and the distance between two halves of the real pictures: what chance alone gives."""
+    real, fake = job.pictures("data"), job.pictures("fake")
+    if real.resolution != fake.resolution:
+        raise UsageError(
+            f"{fake.name} has {fake.resolution}², {real.name} has {real.resolution}²: SWD compares equal sizes",
+            f"sg data pack {real.name} resized.zip --size {fake.resolution}",
+        )
+    if fake.resolution < MIN_RESOLUTION:
+        size = f"SWD takes pictures from {MIN_RESOLUTION}², not {fake.resolution}²"
+        raise UsageError(f"{fake.name}: {size}", "sg metrics kid takes any size")
+    count = min(real.count(num, 2), fake.count(num, 2))
+    images = real.take(count)
+    levels, mean = sliced_wasserstein(images, fake.take(count), seed=job.seed)
+    _, floor = noise_floor(images, seed=job.seed)
+    return [Value(mean, {"levels": levels, "noise_floor": floor, "num_real": count, "num_fake": count})]
