@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Union
 import numpy as np
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from sgcli import files
+from sgcli import files, provenance
 from sgcli.errors import FormatError
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ def from_pil(image: Image.Image) -> np.ndarray:
     return array[np.newaxis] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
+def repeat_pixels(pictures: np.ndarray, times: int) -> np.ndarray:
+    """`[…, H, W]` with every pixel `times` as wide and high."""
+    return pictures if times == 1 else pictures.repeat(times, axis=-2).repeat(times, axis=-1)
+
+
 def encode_png(image: Pixels, text: Mapping[str, str] | None = None) -> bytes:
     """PNG file of a picture as `to_pil` takes it. `text`: notes kept in the file, by keyword (to 79 letters)."""
     info = PngImagePlugin.PngInfo()
@@ -72,8 +77,14 @@ def encode_png(image: Pixels, text: Mapping[str, str] | None = None) -> bytes:
 
 
 def write_png(path: str | os.PathLike, image: Pixels, text: Mapping[str, str] | None = None) -> None:
-    """Write a picture to `path`, whole or not at all."""
-    files.write_bytes(path, encode_png(image, text))
+    """Write a picture to `path`, whole or not at all, with where it came from. `text`: more notes kept in the file."""
+    files.write_bytes(path, encode_png(image, {**provenance.notes(), **(text or {})}))
+
+
+def enlarge(picture: np.ndarray, size: int) -> np.ndarray:
+    """uint8 `[C, H, W]`, its pixels repeated until it is at least `size` wide."""
+    factor = -(-size // picture.shape[2])
+    return picture.repeat(factor, axis=1).repeat(factor, axis=2)
 
 
 def decode_picture(data: bytes, name: str) -> np.ndarray:
@@ -97,3 +108,13 @@ def decode_picture(data: bytes, name: str) -> np.ndarray:
     if image.mode in ("L", "1"):
         return from_pil(image.convert("L"))
     return from_pil(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+
+
+def read_png_text(data: bytes, name: str) -> dict[str, str]:
+    """The notes in a PNG file, by keyword. Raises FormatError, in which `name` stands for the file."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()  # notes may follow the pixels
+            return {str(keyword): str(value) for keyword, value in getattr(image, "text", {}).items()}
+    except (OSError, SyntaxError, ValueError) as error:
+        raise FormatError(f"{name}: the picture is damaged ({error})", "fetch or write the file again") from error

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -35,6 +35,7 @@ TEXT_SIZE = 15
 TITLE_SIZE = 20
 LINE_WIDTH = 2.2
 DOT_RADIUS = 3.5
+SHADE = 50  # of 255: how much of the colour a band takes on
 MARGIN = 18
 GAP = 8
 SWATCH_LENGTH = 24  # stroke beside a label of the legend
@@ -42,11 +43,15 @@ SWATCH_LENGTH = 24  # stroke beside a label of the legend
 
 @dataclass(frozen=True)
 class Series:
-    """One line through the points (x, y), in their order. NaN, or a value up to 0 on a logarithmic axis, parts it."""
+    """One line through the points (x, y), in their order. NaN, or a value up to 0 on a logarithmic axis, parts it.
+
+    bands: pairs of (lower, upper) ends at each x, shaded in the line's colour behind all lines (linear axes, no NaN).
+    """
 
     label: str
     x: Sequence[float]
     y: Sequence[float]
+    bands: Sequence[tuple[Sequence[float], Sequence[float]]] = field(default=())
 
 
 def line_plot(
@@ -68,8 +73,9 @@ def line_plot(
     points = points[~np.isnan(points[:, 0])]
     if not len(points):
         raise ValueError("a plot needs at least one finite point (above 0 on a logarithmic axis)")
+    heights = np.concatenate([points[:, 1], *(np.ravel(one.bands) for one in series)])
     x_axis = make_axis(points[:, 0], log_x, num_ticks=max(size[0] // 110, 2))
-    y_axis = make_axis(points[:, 1], log_y, num_ticks=max(size[1] // 70, 2), padding=0.05)
+    y_axis = make_axis(heights, log_y, num_ticks=max(size[1] // 70, 2), padding=0.05)
 
     colors = list(itertools.islice(itertools.cycle(PALETTE), len(series)))
     legend = _arrange_legend([one.label for one in series], size[0] - 2 * MARGIN)
@@ -77,6 +83,11 @@ def line_plot(
 
     canvas = Image.new("RGB", (size[0] * OVERSAMPLE, size[1] * OVERSAMPLE), PAPER)
     _draw_rules(canvas, box, x_axis, y_axis)
+    for one, color in zip(series, colors, strict=True):
+        xs = box.across(x_axis.fractions(one.x))
+        for lower, upper in one.bands:
+            ends = [box.up(y_axis.fractions(end)) for end in (lower, upper)]
+            canvas = _shade(canvas, xs, ends[0], ends[1], color)
     for line, color in zip(lines, colors, strict=True):
         xs, ys = box.across(x_axis.fractions(line[:, 0])), box.up(y_axis.fractions(line[:, 1]))
         _draw_line(canvas, np.stack([xs, ys], axis=1), color)
@@ -168,6 +179,14 @@ def _draw_rules(canvas: Image.Image, box: _Box, x_axis: Axis, y_axis: Axis) -> N
     axes = [(box.left, box.bottom, box.right, box.bottom, INK), (box.left, box.top, box.left, box.bottom, INK)]
     for *ends, color in rules + axes:
         draw.line([round(end) * OVERSAMPLE for end in ends], fill=color, width=OVERSAMPLE)
+
+
+def _shade(canvas: Image.Image, xs: np.ndarray, lower: np.ndarray, upper: np.ndarray, color: Color) -> Image.Image:
+    """Tint the area between two lines."""
+    outline = np.concatenate([np.stack([xs, lower], axis=1), np.stack([xs, upper], axis=1)[::-1]]) * OVERSAMPLE
+    mask = Image.new("L", canvas.size)
+    ImageDraw.Draw(mask).polygon(list(map(tuple, outline)), fill=SHADE)
+    return Image.composite(Image.new("RGB", canvas.size, color), canvas, mask)
 
 
 def _draw_line(canvas: Image.Image, points: np.ndarray, color: Color) -> None:

@@ -16,7 +16,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from sgcli import files
+from sgcli import files, provenance
 from sgcli.errors import FormatError, SgError, UsageError
 from sgcli.media import npy
 from sgcli.media.pictures import Pixels, as_array, decode_picture, encode_png
@@ -64,11 +64,12 @@ def read_latents(
 ) -> list[np.ndarray]:
     """Every `.npy` array in a file or in stdin (`-`), in order, float32: Z `[N, z_dim]`, W and W+ `[N, num_ws, w_dim]`.
 
-    A size left out is not checked. Raises FormatError for other shapes and for what `sgcli.media.npy` refuses.
+    A single w, `[N, 1, w_dim]`, is repeated for every layer. A size left out is not checked. Raises FormatError for
+    other shapes and for what `sgcli.media.npy` refuses.
     """
-    wanted = {2: (None, z_dim), 3: (None, num_ws, w_dim)}
 
     def check_shape(shape: tuple[int, ...]) -> None:
+        wanted = {2: (None, z_dim), 3: (None, 1 if shape[1:2] == (1,) else num_ws, w_dim)}
         sizes = wanted.get(len(shape), ())
         fits = bool(sizes) and all(size == want for size, want in zip(shape, sizes, strict=True) if want is not None)
         if not fits or 0 in shape:
@@ -79,7 +80,8 @@ def read_latents(
             )
 
     with open_input(source) as (stream, name):
-        return npy.read_arrays(stream, name, check_shape)
+        arrays = npy.read_arrays(stream, name, check_shape)
+    return [a.repeat(num_ws, axis=1) if a.ndim == 3 and num_ws and a.shape[1] != num_ws else a for a in arrays]
 
 
 def read_picture(source: str | os.PathLike) -> np.ndarray:
@@ -92,12 +94,18 @@ def read_picture(source: str | os.PathLike) -> np.ndarray:
 
 
 def check_output(out: str | os.PathLike | None, what: str, example: str) -> None:
-    """Refuse to write `what` ("pictures") to a terminal by accident; `example` is a file name for the hint.
+    """Refuse to write `what` ("pictures") to a terminal by accident, or under the name of another kind of file.
 
-    Commands call this before they work, so that nobody waits for a result that cannot be delivered. Raises UsageError.
+    `example` is a file name for the hint, and tells by its suffix what kind is written. Commands call this before they
+    work, so that nobody waits for a result that cannot be delivered. Raises UsageError.
     """
     if out is None and sys.stdout.isatty():
         raise UsageError(f"{what} cannot be shown on a terminal", f"add -o {example}, or pipe into another command")
+    if Path(example).suffix == ".png":
+        _check_png_name(out)
+    path = Path(out or "-")
+    if Path(example).suffix == ".npy" and path.suffix.lower() in {".png", *OTHER_PICTURE_SUFFIXES}:
+        raise UsageError(f"-o {path}: {what} are written as .npy", f"-o {path.with_suffix('.npy')}")
 
 
 def write_array(array: Pixels, out: str | os.PathLike | None) -> None:
@@ -110,13 +118,14 @@ def write_array(array: Pixels, out: str | os.PathLike | None) -> None:
 
 
 def write_picture(image: Pixels, out: str | os.PathLike | None, text: Mapping[str, str] | None = None) -> None:
-    """Write one uint8 picture `[C, H, W]` as PNG to a file or stdout. `text`: notes kept in the file.
+    """Write one uint8 picture `[C, H, W]` as PNG to a file or stdout, with where it came from.
+
+    `text`: more notes kept in the file.
 
     Raises UsageError for a terminal and for names of other formats, SgError for a file that refuses.
     """
     check_output(out, "pictures", "picture.png")
-    _check_png_name(out)
-    _write_bytes(encode_png(image, text), out)
+    _write_bytes(encode_png(image, {**provenance.notes(), **(text or {})}), out)
 
 
 def write_pictures(
@@ -158,7 +167,10 @@ def _check_png_name(out: str | os.PathLike | None) -> None:
     if path.suffix.lower() in OTHER_PICTURE_SUFFIXES and not path.is_dir():
         raise UsageError(f"-o {path}: pictures are written as PNG", f"-o {path.with_suffix('.png')}")
     if path.suffix.lower() == ".npy" and not path.is_dir():
-        raise UsageError(f"-o {path}: a .npy file cannot hold a PNG", f"--format npy -o {path}")
+        raise UsageError(
+            f"-o {path}: a .npy file cannot hold a PNG",
+            f"-o {path.with_suffix('.png')}, or in sg generate: --format npy",
+        )
 
 
 def _write_bytes(data: bytes, out: str | os.PathLike | None) -> None:

@@ -82,3 +82,12 @@ def test_axes_hold_all_values_and_some_ticks(values, log, num_ticks, padding):
     assert len(set(axis.labels())) == len(axis.ticks)
     fractions = axis.fractions(axis.ticks)
     assert (fractions > -1e-3).all() and (fractions < 1 + 1e-3).all()
+
+
+def test_bands_are_tinted_and_in_view():
+    line = Series("D(x)", [0, 1, 2], [0, 1, 0], bands=[([-5, -5, -5], [5, 5, 5])])
+    plain, banded = line_plot([Series("D(x)", [0, 1, 2], [0, 1, 0])]), line_plot([line])
+    tint = tuple(round(255 + (c - 255) * 50 / 255) for c in PALETTE[0])
+    assert count(plain, tint) == 0
+    assert count(banded, tint) > 100_000  # almost all of the plot
+    assert 0 < count(banded, PALETTE[0]) < count(plain, PALETTE[0])  # the line lies on top, and flatter
