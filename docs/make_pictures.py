@@ -10,14 +10,18 @@ import numpy as np
 import torch
 
 from sgcli.commands.demo import enlarge
+from sgcli.commands.latent_inputs import BANDS, choose_layers
+from sgcli.latents.directions import w_of_seeds
 from sgcli.latents.draw import draw_pictures
 from sgcli.latents.seeds import latents_of_seeds
-from sgcli.media.grid import make_table
+from sgcli.latents.sheets import mixing_table
+from sgcli.media.grid import make_table, stack
 from sgcli.media.pictures import to_uint8, write_png
 from sgcli.models.checkpoint import open_model
 
 IMAGES = Path(__file__).parent / "images"
 SEEDS = range(4)
+ROWS, COLUMNS = (5, 21), (0, 4, 8, 40, 51)  # seeds of the style-mixing tables
 NOISE = {"const": "const", "random 1": "random", "random 2": "random", "none": "none"}
 
 
@@ -33,8 +37,20 @@ def noise_table(model: Path) -> np.ndarray:
     return make_table(list(zip(*columns, strict=True)), list(NOISE))
 
 
+def mixing_tables(model: Path) -> np.ndarray:
+    """What comes from the sources in the top row: coarse, middle, or fine styles."""
+    G = open_model(model).load_generator()
+    rows, columns = (
+        torch.from_numpy(w_of_seeds(G, seeds))[:, None].expand(-1, G.num_ws, -1) for seeds in (ROWS, COLUMNS)
+    )
+    return stack(
+        [mixing_table(G, rows, columns, choose_layers(band, G), title=f"From the columns: {band}") for band in BANDS]
+    )
+
+
 if __name__ == "__main__":
     demo = Path(sys.argv[1])
     for name in ("progress", "fakes", "truncation"):
         shutil.copyfile(demo / f"{name}.png", IMAGES / f"demo-{name}.png")
     write_png(IMAGES / "demo-noise.png", noise_table(demo / "model.safetensors"))
+    write_png(IMAGES / "demo-mixing.png", mixing_tables(demo / "model.safetensors"))

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 
 import typer
 
-from sgcli.errors import Interrupted, SgError
+from sgcli import provenance
+from sgcli.errors import Interrupted, SgError, is_out_of_memory
 
 CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[-4]  # click's ClickException, wherever this typer keeps it
 STATUS_CLOSED_PIPE = 128 + signal.SIGPIPE
@@ -41,8 +42,9 @@ def run(arguments: list[str]) -> int:
 
     show_traceback = "--traceback" in arguments
     arguments = [argument for argument in arguments if argument != "--traceback"]
+    provenance.begin(arguments)
     try:
-        status = int(app(args=arguments, prog_name="sg", standalone_mode=False) or 0)
+        status = int(app(args=arguments, prog_name="sg", standalone_mode=False, obj=arguments) or 0)
         if status == STATUS_INTERRUPTED:  # what typer makes of Ctrl-C
             print("interrupted", file=sys.stderr)
         return status
@@ -53,16 +55,14 @@ def run(arguments: list[str]) -> int:
         print("interrupted", file=sys.stderr)
         return STATUS_INTERRUPTED
     except SgError as error:
-        _print_error(error.message, error.hint, show_traceback)
+        if not (isinstance(error, Interrupted) and _is_follower()):  # worker 0 says it for all
+            _print_error(error.message, error.hint, show_traceback)
         return error.exit_status
     except CLICK_ERROR as error:
         _print_error(_usage_message(error), _hint_for_usage(error), show_traceback)
         return 2
-    except MemoryError:
-        _print_error(*OUT_OF_MEMORY, show_traceback)
-        return 1
     except Exception as error:
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             _print_error(*OUT_OF_MEMORY, show_traceback)
             return 1
         what = f"{type(error).__name__}: {error}".splitlines()[0]
@@ -73,6 +73,10 @@ def run(arguments: list[str]) -> int:
 def _terminate(number: int, _frame: object) -> None:
     """End by an exception, so that half-written files are removed on the way out."""
     raise Interrupted(number, "terminated")
+
+
+def _is_follower() -> bool:
+    return os.environ.get("RANK", "0") != "0"
 
 
 def _print_error(message: str, hint: str | None, show_traceback: bool) -> None:
@@ -91,11 +95,6 @@ def _usage_message(error: Exception) -> str:
 def _hint_for_usage(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     return f"{context.command_path if context else 'sg'} --help"
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # torch.OutOfMemoryError is a RuntimeError; the CPU allocator raises a plain one with this text.
-    return isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))
 
 
 def _forget_stdout() -> None:

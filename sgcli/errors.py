@@ -18,6 +18,14 @@ class SgError(Exception):
         self.hint = hint
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python, PyTorch's allocator of this device or that of the CPU has found no memory."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(part in str(error) for part in words)
+    )
+
+
 class UsageError(SgError):
     """The command was typed wrongly: an option's value, a combination, a missing argument. Exit status 2."""
 

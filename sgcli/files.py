@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
@@ -60,6 +61,17 @@ def atomic_folder(path: str | os.PathLike) -> Iterator[Path]:
             os.replace(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def only_process(lock: str | os.PathLike) -> Iterator[None]:
+    """Let one process at a time into the block, by a lock on the file `lock`, which is made and left.
+
+    The kernel lets go of it when a process dies, however it does.
+    """
+    with open(lock, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def write_bytes(path: str | os.PathLike, data: bytes) -> None:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 _quiet = False
+NOTE_SECONDS = 0.5  # spacing of the notes beside a bar
 PLAIN_LINE_SECONDS = 15.0  # spacing of progress lines where stderr is not a terminal
 
 
@@ -38,19 +39,37 @@ def warn(text: str) -> None:
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
-def track(items: Iterable[T], description: str, total: int | None = None, unit: str = "") -> Iterator[T]:
-    """Yield from `items` while showing how far the work is. `unit` names what is counted ("images")."""
+def track(
+    items: Iterable[T],
+    description: str,
+    total: int | None = None,
+    unit: str = "",
+    size: Callable[[T], int] = lambda item: 1,
+    note: Callable[[], str] = lambda: "",
+) -> Iterator[T]:
+    """Yield from `items` while showing how far the work is.
+
+    `unit` names what is counted ("images"); `size` tells how many of them an item stands for (`len` of a batch); `note`
+    is asked now and then for something to show beside the rate ("loss 0.12").
+    """
     if total is None and isinstance(items, Sized):
         total = len(items)
     if _quiet:
         yield from items
     elif sys.stderr.isatty():
-        yield from _track_with_bar(items, description, total, unit)
+        yield from _track_with_bar(items, description, total, unit, size, note)
     else:
-        yield from _track_with_lines(items, description, total, unit)
+        yield from _track_with_lines(items, description, total, unit, size, note)
 
 
-def _track_with_bar(items: Iterable[T], description: str, total: int | None, unit: str) -> Iterator[T]:
+def _track_with_bar(
+    items: Iterable[T],
+    description: str,
+    total: int | None,
+    unit: str,
+    size: Callable[[T], int],
+    note: Callable[[], str],
+) -> Iterator[T]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -60,28 +79,43 @@ def _track_with_bar(items: Iterable[T], description: str, total: int | None, uni
         MofNCompleteColumn(),
         TextColumn(unit),
         TextColumn("{task.fields[rate]}"),
+        TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
     )
-    start = time.monotonic()
+    start, done, noted = time.monotonic(), 0, 0.0
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(description, total=total, rate="")
-        for done, item in enumerate(items, start=1):
+        task = progress.add_task(description, total=total, rate="", note="")
+        for item in items:
             yield item
-            rate = done / max(time.monotonic() - start, 1e-9)
-            progress.update(task, completed=done, rate=f"{rate:.3g}/s")
+            done += size(item)
+            now = time.monotonic()
+            progress.update(task, completed=done, rate=f"{done / max(now - start, 1e-9):.3g}/s")
+            if now - noted >= NOTE_SECONDS:  # a note may have to wait for the device
+                noted = now
+                progress.update(task, note=note())
 
 
-def _track_with_lines(items: Iterable[T], description: str, total: int | None, unit: str) -> Iterator[T]:
+def _track_with_lines(
+    items: Iterable[T],
+    description: str,
+    total: int | None,
+    unit: str,
+    size: Callable[[T], int],
+    note: Callable[[], str],
+) -> Iterator[T]:
     start = last = time.monotonic()
-    for done, item in enumerate(items, start=1):
+    done = 0
+    for item in items:
         yield item
+        done += size(item)
         now = time.monotonic()
         if now - last >= PLAIN_LINE_SECONDS:
             last = now
             rate = done / (now - start)
             of_total = f"/{total}" if total else ""
             left = f", {format_seconds((total - done) / rate)} left" if total else ""
-            notice(f"{description}: {done}{of_total} {unit}{' ' if unit else ''}({rate:.3g}/s{left})")
+            beside = f", {text}" if (text := note()) else ""
+            notice(f"{description}: {done}{of_total} {unit}{' ' if unit else ''}({rate:.3g}/s{left}{beside})")
 
 
 def format_seconds(seconds: float) -> str:

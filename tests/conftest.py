@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sgcli import progress
+from sgcli import progress, provenance
 
 
 def pytest_configure(config) -> None:
@@ -20,6 +20,7 @@ def private_environment(tmp_path_factory, monkeypatch):
     """No test sees or leaves anything in the user's folders; --quiet of one test does not reach the next."""
     monkeypatch.delenv("SG_MODEL", raising=False)
     monkeypatch.setattr(progress, "_quiet", False)
+    monkeypatch.setattr(provenance, "_command", [])  # nor does its command line
 
 
 @pytest.fixture(scope="session")

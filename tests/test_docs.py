@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -24,6 +25,12 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
         if not target.startswith("http"):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_pictures_tell_nothing_of_the_machine_they_were_made_on():
+    for path in (ROOT / "docs" / "images").glob("*.png"):
+        with Image.open(path) as image:
+            assert not re.search(r"(^|\s)/\w+/", " ".join(getattr(image, "text", {}).values())), path.name
 
 
 def test_every_command_is_in_the_guide():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import itertools
+import sys
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -15,6 +17,7 @@ FORMATS = ("png", "npy")
 
 
 def generate(
+    context: typer.Context,
     latents: Annotated[
         str | None,
         typer.Argument(metavar="[LATENTS]", help="A .npy of Z [N, z_dim] or W [N, num_ws, w_dim]; - is stdin."),
@@ -27,18 +30,25 @@ def generate(
     ] = None,
     trunc: options.Truncation = 1.0,
     trunc_cutoff: options.TruncationCutoff = None,
+    trunc_centre: classes.TruncationCentre = "all",
     class_: classes.Class = None,
     noise: noise_inputs.Mode = "const",
     noise_layers: noise_inputs.Layers = "all",
     noise_strength: noise_inputs.Strength = 1.0,
+    noise_file: noise_inputs.File = None,
+    delta: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Change the generator as sg project --tune found it.")
+    ] = None,
     translate: motion.Translate = None,
     rotate: motion.Rotate = 0.0,
     stabilise: motion.Stabilise = False,
     grid: Annotated[str | None, typer.Option("--grid", metavar="8x4", help="One picture of COLUMNSxROWS.")] = None,
+    show: Annotated[bool, typer.Option("--show", help="Preview in the terminal, in half-block colours.")] = False,
     file_format: Annotated[
         str, typer.Option("--format", metavar="png|npy", help="npy: float32 [N, C, H, W] in [-1, 1], unclamped.")
     ] = "png",
     batch: options.Batch = 16,
+    procs: options.Procs = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="First noise seed of pictures that have no seed.")] = 0,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
@@ -54,6 +64,8 @@ def generate(
 
     sg generate --seeds 7 --noise random --noise-layers fine -o fine.png
 
+    sg generate --seeds 0-3 --show
+
     sg generate --seeds 7 --translate 0.1,-0.2 --rotate 30 -o turned.png
     """
     if (latents is None) == (seeds is None):
@@ -66,11 +78,17 @@ def generate(
     if grid is not None and file_format == "npy":
         raise UsageError("--grid makes one picture, --format npy keeps them apart", "leave one of the two out")
 
+    if show and procs > 1:
+        raise UsageError(f"--show with --procs {procs}: one worker alone can show pictures", "leave one of the two out")
+
     import torch
 
+    from sgcli.distributed.workers import is_worker, run_workers
+    from sgcli.files import sha256_of_file
     from sgcli.latents.draw import draw_pictures
     from sgcli.latents.seeds import latents_of_seeds
-    from sgcli.media import streams
+    from sgcli.latents.tuning import add_delta
+    from sgcli.media import preview, streams
     from sgcli.media.grid import make_grid, parse_grid
     from sgcli.media.pictures import to_uint8
     from sgcli.models.checkpoint import find_model
@@ -79,9 +97,20 @@ def generate(
     seed_list = options.parse_seeds(seeds) if seeds is not None else None
     shape = parse_grid(grid) if grid else None
     what, example = ("arrays", "pictures.npy") if file_format == "npy" else ("pictures", "grid.png" if grid else "out/")
-    streams.check_output(output, what, example)
+    if show:
+        preview.check_terminal()
+    is_for_eyes_only = show and output is None and sys.stdout.isatty()
+    if not is_for_eyes_only:
+        streams.check_output(output, what, example)
     opened = find_model(model)
+    if procs > 1 and not is_worker():
+        options.prepare_workers(device, procs)
+        run_workers(procs, context.find_root().obj)
+        return
+    group = options.join_group(device)
     G = options.load_generator(opened, device, precision)
+    if delta is not None:
+        add_delta(G, delta, sha256_of_file(opened.path))
     options.check_cutoff(trunc_cutoff, G.num_ws)
     motion.move(G, translate, rotate, stabilise)
     noise_weights = noise_inputs.noise_weights(G, noise, noise_layers, noise_strength)
@@ -90,44 +119,61 @@ def generate(
         noise_seeds, names = seed_list, [f"seed{number:04d}" for number in seed_list]
     else:
         assert latents is not None
-        codes = streams.read_latents(latents, G.z_dim, G.num_ws, G.w_dim)
+        reads = group.leads or latents != "-"  # worker 0 alone has stdin
+        codes = group.from_leader(streams.read_latents(latents, G.z_dim, G.num_ws, G.w_dim) if reads else [])
         count = sum(len(part) for part in codes)
         noise_seeds, names = list(range(seed, seed + count)), [f"{index:04d}" for index in range(count)]
-    holds_z = any(part.ndim == 2 for part in codes)
-    if class_ is not None and not holds_z:
-        raise UsageError(f"--class {class_}: {latents} holds W, where the class is settled", "leave --class out")
-    label = classes.label_of(opened, class_) if holds_z else None
+    label = classes.label_for(opened, class_, codes, latents)
+    centre = classes.truncation_centre(G, label, trunc_centre)
     count = len(names)
+    inputs = noise_inputs.read_file(noise_file, G, noise, count)
     if shape is not None and count > shape[0] * shape[1]:
         raise UsageError(
             f"--grid {grid} has room for {shape[0] * shape[1]} pictures, not {count}", f"--grid {squarest(count)}"
         )
-    write = streams.picture_writer(output, count) if file_format == "png" and shape is None else None
+    one_by_one = file_format == "png" and shape is None and not is_for_eyes_only
+    write = streams.picture_writer(output, count) if one_by_one else None
 
     firsts = itertools.accumulate((len(part) for part in codes), initial=0)
+    parts = list(zip(firsts, codes, strict=False))
+    # What this worker draws of each part: the pictures with these numbers.
+    own = [[n for n in group.deal(range(count)) if first <= n < first + len(part)] for first, part in parts]
     pictures: Iterator[torch.Tensor] = itertools.chain.from_iterable(
         draw_pictures(
             G,
-            torch.from_numpy(part),
-            noise_seeds[first:],
-            c=None if label is None else label.expand(len(part), -1),
+            torch.from_numpy(part[[number - first for number in numbers]]),
+            [noise_seeds[number] for number in numbers],
+            c=None if label is None else label.expand(len(numbers), -1),
             psi=trunc,
             cutoff=trunc_cutoff,
+            centre=centre,
             noise=noise,
             noise_weights=noise_weights,
+            inputs=None if inputs is None else inputs.rows(numbers),
             batch=batch,
         )
-        for part, first in zip(codes, firsts, strict=False)
+        for (first, part), numbers in zip(parts, own, strict=True)
     )
-    pictures = track(pictures, "generate", total=count, unit="pictures")
-    if write is not None:
-        for name, picture in zip(names, pictures, strict=True):
-            write(name, to_uint8(picture))
+    own_names, own_seeds = group.deal(names), group.deal(noise_seeds)
+    pictures = track(pictures, "generate", total=len(own_names), unit="pictures")
+    if show:
+        pictures = preview.showing(pictures, count)
+    if is_for_eyes_only:
+        collections.deque(pictures, maxlen=0)
+    elif write is not None:
+        for name, number, picture in zip(own_names, own_seeds, pictures, strict=True):
+            write(name, to_uint8(picture), {"Seeds": str(number)} if seed_list is not None else None)
     elif file_format == "npy":
-        streams.write_array(torch.stack(list(pictures)).float().cpu().numpy(), output)
+        drawn = group.collect([picture.float().cpu() for picture in pictures])
+        if group.leads:
+            streams.write_array(torch.stack(drawn).numpy(), output)
     else:
         assert shape is not None
-        streams.write_picture(make_grid(torch.stack([to_uint8(picture).cpu() for picture in pictures]), *shape), output)
+        drawn = group.collect([to_uint8(picture).cpu() for picture in pictures])
+        if group.leads:
+            sheet = make_grid(torch.stack(drawn), *shape)
+            streams.write_picture(sheet, output, {"Seeds": seeds} if seeds is not None else None)
+    group.close()
 
 
 def squarest(count: int) -> str:

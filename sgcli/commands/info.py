@@ -14,7 +14,9 @@ from sgcli.errors import FormatError, SgError
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="A model, a run folder, a training state, latents, or a data set.")],
+    file: Annotated[
+        Path, typer.Argument(help="A model, a run folder, a training state, latents, a picture, or a data set.")
+    ],
     layers: Annotated[
         bool, typer.Option("--layers", help="List the layers of a model: what each style controls, SG3's filters.")
     ] = False,
@@ -29,6 +31,8 @@ def info(
     sg info runs/00000-faces
 
     sg info model.safetensors --layers --plot layers.png
+
+    sg info face.png
     """
     if not file.exists():
         raise SgError(f"{file}: no such file or folder", "check the spelling of the path")
@@ -63,6 +67,8 @@ def describe(file: Path) -> dict[str, Any]:
         return describe_dataset(file)
     if file.suffix.lower() == ".npy":
         return describe_latents(file)
+    if file.suffix.lower() in (".png", ".jpg", ".jpeg"):
+        return describe_picture(file)
     if file.suffix.lower() == ".safetensors" or is_checkpoint(file):
         return describe_model(file)
     raise FormatError(f"{file}: not a model, run, latents or data set", "sg data check FOLDER looks into pictures")
@@ -120,3 +126,16 @@ def describe_latents(file: Path) -> dict[str, Any]:
     spaces = {2: "Z [N, z_dim]", 3: "W [N, num_ws, w_dim]"}
     arrays = [f"{spaces[array.ndim]}: {list(array.shape)}" for array in read_latents(file)]
     return {"file": str(file), "kind": "latents", "arrays": arrays}
+
+
+def describe_picture(file: Path) -> dict[str, Any]:
+    """Size, and what the picture tells about where it came from."""
+    from sgcli.media.pictures import decode_picture, read_png_text
+    from sgcli.media.streams import open_input
+
+    with open_input(file) as (stream, _):
+        data = stream.read()
+    channels, height, width = decode_picture(data, str(file)).shape
+    names = {1: "grey", 3: "RGB", 4: "RGBA"}
+    facts = {"file": str(file), "kind": "picture", "size": f"{width}x{height}", "channels": names[channels]}
+    return facts | {keyword.lower(): text for keyword, text in read_png_text(data, str(file)).items()}

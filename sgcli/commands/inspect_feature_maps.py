@@ -12,7 +12,6 @@ from sgcli.commands.inspect_shared import Json, Picture, check_png, origin, repo
 from sgcli.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 COLUMNS = 8
@@ -71,7 +70,7 @@ def feature_maps(
 def draw_feature_maps(maps: torch.Tensor, seeds: list[int], layer: str, count: int, path: Path) -> None:
     """The strongest channels: in rows of eight for one seed, else a row for each seed."""
     from sgcli.media.grid import make_table
-    from sgcli.media.pictures import as_array, write_png
+    from sgcli.media.pictures import as_array, enlarge, write_png
     from sgcli.metrics.feature_maps import as_pictures, strongest_channels
 
     chosen = strongest_channels(maps, count)
@@ -83,9 +82,3 @@ def draw_feature_maps(maps: torch.Tensor, seeds: list[int], layer: str, count: i
     else:
         captions = [f"{channel}" for channel in chosen.tolist()]
         write_png(path, make_table(cells, captions, [f"seed {seed}" for seed in seeds], title))
-
-
-def enlarge(picture: np.ndarray, size: int) -> np.ndarray:
-    """uint8 `[C, H, W]`, its pixels repeated until it is at least `size` wide."""
-    factor = -(-size // picture.shape[2])
-    return picture.repeat(factor, axis=1).repeat(factor, axis=2)

@@ -9,6 +9,7 @@ import typer
 
 from sgcli.commands import classes, options
 from sgcli.commands.inspect_shared import Json, Picture, check_png, origin, report, ws_of_seeds
+from sgcli.commands.latent_inputs import read_direction
 from sgcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import torch
 
     from sgcli.metrics.phase import Phase
-    from sgcli.models.base import Generator
 
 STRIP_SIZE = 384  # pixels
 
@@ -98,27 +98,6 @@ def draw_phase(first: torch.Tensor, found: Phase, path: Path) -> None:
         title=f"{found.locked_share:.1%} of the detail stays on the pixel grid",
     )
     write_png(path, table)
-
-
-def read_direction(text: str, G: Generator) -> torch.Tensor:
-    """'dirs.npy:2' -> row 2 of the file, `[num_ws, W]`. Raises UsageError for a row that is not there."""
-    import numpy as np
-    import torch
-
-    from sgcli.media.streams import read_latents
-
-    file, _, row = text.rpartition(":")
-    if not file or not row.isdecimal():
-        raise UsageError(f"--direction {text}: a file and the number of a row in it", "--direction dirs.npy:0")
-    arrays = read_latents(file, None, G.num_ws, G.w_dim)
-    if any(array.ndim != 3 for array in arrays):
-        raise UsageError(
-            f"--direction {text}: {file} holds Z, a direction is [{G.num_ws}, {G.w_dim}]", "--direction dirs.npy:0"
-        )
-    directions = np.concatenate(arrays)
-    if int(row) >= len(directions):
-        raise UsageError(f"--direction {text}: {file} has rows 0 to {len(directions) - 1}", f"--direction {file}:0")
-    return torch.from_numpy(directions[int(row)])
 
 
 def fit(picture: np.ndarray, size: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from sgcli.progress import notice
 
 if TYPE_CHECKING:
     from sgcli.models.base import Generator
+    from sgcli.models.fourier_input import FourierInput
 
 PANEL = "StyleGAN3"
 Translate = Annotated[
@@ -43,19 +44,33 @@ def move(G: Generator, translate: str | None, rotate: float, stabilise: bool) ->
     if not math.isfinite(rotate):
         raise UsageError(f"--rotate {rotate}: not an angle in degrees", "--rotate 30")
 
-    from sgcli.models.fourier_input import movable_input, place
+    from sgcli.models.fourier_input import place
+
+    movable = require_movable(G, ", ".join(asked))
+    if rotate:
+        notice_turning(G, "--rotate")
+    if stabilise:
+        movable.anchor(G.mapping.w_avg)
+    movable.transform.copy_(place(shift, math.radians(rotate)))
+
+
+def require_movable(G: Generator, asked: str) -> FourierInput:
+    """The input of `G` that moves its pictures. Raises UsageError, about the options `asked`, where it has none."""
+    from sgcli.models.fourier_input import movable_input
 
     movable = movable_input(G.synthesis)
     if movable is None:
         raise UsageError(
-            f"{', '.join(asked)}: this generator starts from a learned constant, which stays where it is",
+            f"{asked}: this generator starts from a learned constant, which stays where it is",
             "moving pictures takes a StyleGAN3: sg train DATA --arch sg3-t, or sg3-r to turn them too",
         )
-    if rotate and not G.synthesis.turns:
-        notice("--rotate: only sg3-r was made to turn its pictures; those of other architectures change as they turn")
-    if stabilise:
-        movable.anchor(G.mapping.w_avg)
-    movable.transform.copy_(place(shift, math.radians(rotate)))
+    return movable
+
+
+def notice_turning(G: Generator, option: str) -> None:
+    """Say where pictures are not made to be turned."""
+    if not G.synthesis.turns:
+        notice(f"{option}: only sg3-r was made to turn its pictures; those of other architectures change as they turn")
 
 
 def parse_shift(text: str) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from sgcli.commands.options import parse_integers
 from sgcli.errors import UsageError
 
 if TYPE_CHECKING:
+    from sgcli.latents.inputs import Inputs
     from sgcli.models.base import Generator
 
 MODES = ("const", "random", "none")
@@ -35,6 +36,33 @@ Strength = Annotated[
     float,
     typer.Option("--noise-strength", metavar="X", rich_help_panel=PANEL, help="1: as learned; 2: twice as strong."),
 ]
+File = Annotated[
+    str | None,
+    typer.Option(
+        "--noise-file",
+        metavar="FILE",
+        rich_help_panel=PANEL,
+        help="Maps (StyleGAN3: moves) that sg project --save-noise wrote, for each latent.",
+    ),
+]
+
+
+def read_file(file: str | None, G: Generator, mode: str, count: int) -> Inputs | None:
+    """What --noise-file holds, for `count` pictures. Raises UsageError, FormatError for a file of another model."""
+    if file is None:
+        return None
+    if mode != "const":
+        raise UsageError(f"--noise {mode}: the maps come from --noise-file {file}", "leave one of the two out")
+
+    from sgcli.latents.inputs import load_inputs
+
+    inputs = load_inputs(file, G)
+    if len(inputs) not in (1, count):
+        raise UsageError(
+            f"--noise-file {file}: holds {len(inputs)} sets of maps for {count} latents",
+            "give the latents that were written with it, or a file with one set for all",
+        )
+    return inputs if len(inputs) == count else inputs.rows([0] * count)
 
 
 def noise_weights(G: Generator, mode: str, layers: str, strength: float) -> list[float] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +14,7 @@ from sgcli.errors import UsageError
 if TYPE_CHECKING:
     import torch
 
+    from sgcli.distributed.group import Group
     from sgcli.models.base import Generator
     from sgcli.models.checkpoint import Model
 
@@ -34,6 +36,9 @@ Device = Annotated[str, typer.Option("--device", metavar="cpu|cuda|auto", help="
 Precision = Annotated[
     str, typer.Option("--precision", metavar="fp32|bf16|fp16|auto", help="Number type of the networks.")
 ]
+Procs = Annotated[
+    int, typer.Option("--procs", min=1, metavar="N", help="Workers on this machine: one per GPU, or processes.")
+]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Pictures computed at a time; does not change them.")]
 Output = Annotated[str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to write; - is stdout.")]
 Truncation = Annotated[
@@ -49,14 +54,40 @@ def resolve_device(name: str) -> torch.device:
     import torch
 
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise UsageError(f"--device {name}: unknown device; cpu, cuda, cuda:1 or auto", "--device auto") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"--device {name}: this machine has no CUDA device, or PyTorch cannot use it", "--device cpu")
+    if device == torch.device("cuda") and "LOCAL_RANK" in os.environ:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))  # each worker has its own
+        torch.cuda.set_device(device)
     return device
+
+
+def join_group(device: str) -> Group:
+    """The group of workers that this process was started in, else a group of one. Those that do not lead are quiet."""
+    from sgcli.distributed.group import join
+
+    group = join(resolve_device(device))
+    if not group.leads:
+        progress.set_quiet(True)
+    return group
+
+
+def prepare_workers(device: str, count: int) -> None:
+    """What all workers need, done once before they start. Raises UsageError for more workers than there are GPUs."""
+    import torch
+
+    from sgcli.ops import native
+
+    kind = resolve_device(device).type
+    if kind == "cuda" and count > torch.cuda.device_count():
+        present = torch.cuda.device_count()
+        raise UsageError(f"--procs {count}: this machine has {present} GPUs", f"--procs {present}")
+    native.available(kind)
 
 
 def load_generator(model: Model, device: str, precision: str) -> Generator:
@@ -92,6 +123,16 @@ def parse_integers(text: str, option: str) -> list[int]:
             )
         values.extend(range(start, end + 1))
     return values
+
+
+def parse_size(text: str | int) -> int | str:
+    """A number from 1 on, or auto."""
+    text = str(text)
+    if text == "auto":
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"'{text}': a number from 1 on, or auto")
+    return int(text)
 
 
 def parse_range(text: str, option: str) -> tuple[float, float]:

@@ -19,6 +19,7 @@ def sample(
     output: options.Output = None,
     trunc: options.Truncation = 1.0,
     trunc_cutoff: options.TruncationCutoff = None,
+    trunc_centre: classes.TruncationCentre = "all",
     class_: classes.Class = None,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
@@ -31,7 +32,7 @@ def sample(
     """
     if space not in SPACES:
         raise UsageError(f"--space {space}: one of {', '.join(SPACES)}", "--space w")
-    if space == "z" and (trunc != 1 or trunc_cutoff is not None):
+    if space == "z" and (trunc != 1 or trunc_cutoff is not None or trunc_centre != "all"):
         raise UsageError(
             "truncation works in W, and --space z was asked for", "--space w, or truncate in sg generate --trunc"
         )
@@ -56,5 +57,6 @@ def sample(
             z = torch.from_numpy(codes).to(next(G.parameters()).device)
             label = classes.label_of(opened, class_)
             c = None if label is None else label.expand(len(z), -1).to(z.device)
-            codes = to_ws(G, z, c, psi=trunc, cutoff=trunc_cutoff).cpu().numpy()
+            centre = classes.truncation_centre(G, label, trunc_centre)
+            codes = to_ws(G, z, c, psi=trunc, cutoff=trunc_cutoff, centre=centre).cpu().numpy()
     streams.write_array(codes, output)

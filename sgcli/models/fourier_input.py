@@ -18,7 +18,7 @@ class FourierInput(nn.Module):
 
     freqs: torch.Tensor  # [C, 2]: x, y; uniform in the disc of radius `bandwidth`
     phases: torch.Tensor  # [C], in cycles
-    transform: torch.Tensor  # [3, 3], the inverse of what the user wants done to the picture
+    transform: torch.Tensor  # [3, 3], or one per picture [N, 3, 3]: the inverse of what is to be done to the picture
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class FourierInput(nn.Module):
         return hasattr(self, "affine")
 
     def forward(self, w: torch.Tensor) -> torch.Tensor:  # [N, W] -> [N, C, S, S], fp32
-        matrix = self.transform[None]  # [N|1, 3, 3]
+        matrix = self.transform.view(-1, 3, 3)  # [N|1, 3, 3]
         if self.learned_transform:
             matrix = input_motion(self.affine(w)) @ matrix
         phases = self.phases + (self.freqs @ matrix[:, :2, 2:]).squeeze(2)  # [N|1, C]
