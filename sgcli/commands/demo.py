@@ -65,7 +65,8 @@ def invent_faces(path: Path, count: int, seed: int) -> None:
 
 
 def train_or_go_on(train_set: Path, outdir: Path, device: str) -> Run:
-    from sgcli.commands.train import introduce, resolve
+    from sgcli.commands.train import introduce
+    from sgcli.commands.train_settings import resolve
     from sgcli.training.launch import find_resumable, launch
 
     dataset, config = resolve(str(train_set), SETTINGS)

@@ -135,9 +135,25 @@ def video(
     sg video --progress runs/00000-faces --grid 4x3 -o progress.mp4
     """
     request = Request(
-        keys, seeds, project_log, interp, loop, trunc, trunc_cutoff, trunc_centre, class_, mix, direction,
-        truncation_sweep, sweep, layers, class_walk, path, easing, constant_speed,
-    )  # fmt: skip
+        keys=keys,
+        seeds=seeds,
+        project_log=project_log,
+        interp=interp,
+        loop=loop,
+        trunc=trunc,
+        trunc_cutoff=trunc_cutoff,
+        trunc_centre=trunc_centre,
+        class_=class_,
+        mix=mix,
+        direction=direction,
+        truncation_sweep=truncation_sweep,
+        sweep=sweep,
+        layers=layers,
+        class_walk=class_walk,
+        path=path,
+        easing=easing,
+        constant_speed=constant_speed,
+    )
     video_scenes.check_request(request, progress_of)
     if seconds is not None and frames_per_key is not None:
         raise UsageError("--seconds and --frames-per-key both set the length", "leave one of the two out")

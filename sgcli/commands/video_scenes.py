@@ -122,11 +122,14 @@ def make_film(
         if request.direction or request.truncation_sweep:
             scene, num_moves = sweep(request, keys, cells), per_cell
         else:
-            scene = walk(request, keys, cells) if request.mix is None else mixed_walk(request, keys, model, cells)
+            scene = walk(request, keys, cells)
+            if request.mix is not None:
+                scene, others_per_cell = mix_over(scene, request, model, G, cells)
+                per_cell = max(per_cell, others_per_cell)
+            elif per_cell == 1 and camera is None:
+                notice("one key: the film stands still; give several, or a mode (sg video --help lists them)")
             if per_cell > 1:
                 num_moves, frames_per_key = span(per_cell, closed), FRAMES_PER_KEY
-            elif camera is None and request.mix is None:
-                notice("one key: the film stands still; give several, or a mode (sg video --help lists them)")
 
     def frames(num_frames: int) -> Iterator[np.ndarray]:
         return draw(scene, num_frames, closed, camera=camera)
@@ -156,17 +159,17 @@ def walk(request: Request, keys: Keys, cells: int) -> Scene:
     return walking(paths, length, functools.partial(walks.ease, easing=request.easing))
 
 
-def mixed_walk(request: Request, keys: Keys, model: Model, cells: int) -> Scene:
-    """The walk, with the fine styles (or --layers) of a second one."""
+def mix_over(scene: Scene, request: Request, model: Model, G: Generator, cells: int) -> tuple[Scene, int]:
+    """The scene with the fine styles (or --layers) of a second walk, and how many keys that has in each cell."""
     from sgcli.latents.film import mixing
 
     assert request.mix is not None
-    latent_inputs.require_styles(keys.G, "--mix")
+    latent_inputs.require_styles(G, "--mix")
     file, seeds = (None, request.mix) if names_seeds(request.mix) else (request.mix, None)
-    others = read_keys(request, file, seeds, model, keys.G)
-    deal(others, cells, None, "--mix")
-    layers = latent_inputs.choose_layers(request.layers or "fine", keys.G)
-    return mixing(walk(request, keys, cells), walk(request, others, cells), layers)
+    others = read_keys(request, file, seeds, model, G)
+    per_cell = deal(others, cells, None, "--mix")
+    layers = latent_inputs.choose_layers(request.layers or "fine", G)
+    return mixing(scene, walk(request, others, cells), layers), per_cell
 
 
 def sweep(request: Request, keys: Keys, cells: int) -> Scene:

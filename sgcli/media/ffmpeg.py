@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import subprocess
 import sys
 import tempfile
@@ -80,7 +81,10 @@ class Encoder:
             return SgError(f"{self.name}: the disk is full", "free some space, or write to another disk")
         if self.name == "standard output" and "Broken pipe" in words:
             return BrokenPipeError(errno.EPIPE, "Broken pipe")
-        reason = next(iter(words.strip().splitlines()), f"it ended with status {self._process.returncode}")
+        lines = (
+            re.sub(r"\[[^]]* @ 0x[0-9a-f]+\] ", "", words).strip().splitlines()
+        )  # without the parts of ffmpeg that speak
+        reason = next(iter(lines), f"it ended with status {self._process.returncode}")
         return SgError(
             f"{self.name}: the encoder failed after {self.num_frames} frames: {reason[:200]}",
             "write the frames as pictures instead: -o frames/",

@@ -146,6 +146,8 @@ def test_mix_lays_fine_styles_over(model_file, tmp_path):
         sg("sample", "-m", model_file, "--seeds", seed, "-o", tmp_path / f"{name}.npy")
     w = sg("mix", "-m", model_file, tmp_path / "a.npy", tmp_path / "b.npy", "--layers", "2-4=b").out
     assert near(mixed[0], picture("-", "-m", model_file, stdin=w))
+    result = sg("video", "-m", model_file, "--seeds", 1, "--mix", "5-7", "-o", tmp_path / "long.mp4")
+    assert "180 frames" in result.err  # as long as the walk with more keys takes
     from_file = film(tmp_path, *options, "--seeds", "1", "--mix", tmp_path / "b.npy", "--layers", "2-4")
     assert near(from_file[0], mixed[0])
 
