@@ -19,7 +19,7 @@ def run_in_group(function: Callable[..., Any], world: int, *arguments: Any) -> l
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     with tempfile.TemporaryDirectory() as folder:
         mp.spawn(_member, (world, store.port, folder, function, arguments), nprocs=world)
-        return [torch.load(f"{folder}/{rank}", weights_only=False) for rank in range(world)]
+        return [torch.load(f"{folder}/{rank}") for rank in range(world)]
 
 
 def _member(rank: int, world: int, port: int, folder: str, function: Callable[..., Any], arguments: tuple) -> None:
