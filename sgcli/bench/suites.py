@@ -16,6 +16,7 @@ from sgcli.models.memory import place
 from sgcli.models.precision import set_precision
 from sgcli.ops.bias_act import bias_act
 from sgcli.ops.filtered_lrelu import filtered_lrelu
+from sgcli.ops.modulated_bias_act import modulated_bias_act
 from sgcli.ops.upfirdn2d import setup_filter, upfirdn2d
 from sgcli.training.config import resolve_config
 from sgcli.training.loop import make_players
@@ -60,6 +61,13 @@ def operator_rows(device: torch.device, dtype: torch.dtype) -> Iterator[Row]:
         b = torch.randn(shape[1], device=device, dtype=dtype)
         work = f"bias_act lrelu {_name(shape)}"
         yield from _operator(work, x, lambda x, b=b: bias_act(x, b, act="lrelu", clamp=256), 2 * _bytes(x))
+        styles, noise = (torch.randn(s, device=device) for s in ([*shape[:2]], [1, 1, *shape[2:]]))
+        yield from _operator(
+            f"modulated_bias_act {_name(shape)}",
+            x,
+            lambda x, b=b, s=styles, n=noise: modulated_bias_act(x, b, s, n, s, clamp=256),
+            2 * _bytes(x),
+        )
     f = setup_filter([1, 3, 3, 1])
     assert f is not None
     f = f.to(device)

@@ -3,10 +3,10 @@
 // Both read and write memory in order, 16 bytes per thread and step. The bias gradient is summed in the same pass: a
 // block sums its share of some channels, and one more, small kernel adds up the shares, always in the same order.
 #include <algorithm>
-#include <limits>
 #include <optional>
 #include <tuple>
 
+#include "activation.cuh"
 #include "device.cuh"
 #include "format.h"
 #include "launch.cuh"
@@ -24,7 +24,7 @@ struct BiasAct {
   const void* b;  // [channels], added to x; or none
   void* to;
   int64_t outer, channels, inner;
-  double slope, gain, limit;
+  Shape<double> shape;
 
   // Sums of the result per channel, as [shares, channels] in Compute<S>.
   void* sums;
@@ -34,26 +34,12 @@ struct BiasAct {
   __host__ __device__ int64_t total() const { return outer * channels * inner; }
 };
 
-template <class T, bool kDerivative>
-struct Function {
-  const T slope, gain, limit;
-
-  __device__ explicit Function(const BiasAct& p)
-      : slope(static_cast<T>(p.slope)), gain(static_cast<T>(p.gain)), limit(static_cast<T>(p.limit)) {}
-
-  __device__ T operator()(T v, T y) const {
-    if (kDerivative) return std::abs(y) >= limit ? T(0) : v * (y > 0 ? gain : gain * slope);
-    const T scaled = (v < 0 ? v * slope : v) * gain;
-    return std::abs(scaled) > limit ? std::copysign(limit, scaled) : scaled;  // keeps NaN
-  }
-};
-
 // `count` neighbouring elements, beginning with element `at`; their values also go to `result`.
 template <class S, int kSize, bool kDerivative>
 __device__ void apply(const BiasAct& p, int64_t at, int count, Compute<S> (&result)[kSize]) {
   using T = Compute<S>;
   using Elements = Vector<S, kSize>;
-  const Function<T, kDerivative> function(p);
+  const Shape<T> shape{static_cast<T>(p.shape.slope), static_cast<T>(p.shape.gain), static_cast<T>(p.shape.limit)};
   const Elements x = Elements::load(static_cast<const S*>(p.x) + at, count);
   const Elements y = kDerivative ? Elements::load(static_cast<const S*>(p.y) + at, count) : Elements{};
 
@@ -69,7 +55,8 @@ __device__ void apply(const BiasAct& p, int64_t at, int count, Compute<S> (&resu
       channel = channel + 1 == p.channels ? 0 : channel + 1;
       bias = b ? static_cast<T>(b[channel]) : T(0);
     }
-    result[l] = function(static_cast<T>(x.lane[l]) + bias, static_cast<T>(y.lane[l]));
+    const T v = static_cast<T>(x.lane[l]) + bias;
+    result[l] = kDerivative ? v * shape.derivative(static_cast<T>(y.lane[l])) : shape.value(v);
     to.lane[l] = static_cast<S>(result[l]);
   }
   to.store(static_cast<S*>(p.to) + at, count);
@@ -202,7 +189,6 @@ void run_with_sums(BiasAct p, const Tensor& db) {
 // What both directions share. The limit is that of the stored outputs, which tell the derivative.
 BiasAct prepare(const Tensor& x, const OptionalTensor& b, int64_t dim, double slope, double gain,
                 std::optional<double> clamp) {
-  STD_TORCH_CHECK(gain > 0, "gain: ", gain, " given, a positive number wanted");
   const Runs runs = make_runs(x, dim);
   STD_TORCH_CHECK(!b || b->numel() == runs.channels, "b: one number per channel wanted");
   BiasAct p{};
@@ -211,12 +197,9 @@ BiasAct prepare(const Tensor& x, const OptionalTensor& b, int64_t dim, double sl
   p.channels = runs.channels;
   p.inner = runs.inner;
   p.outer = runs.total == 0 ? 0 : runs.total / (runs.channels * runs.inner);
-  p.slope = slope;
-  p.gain = gain;
-  p.limit = std::numeric_limits<double>::infinity();
   with_type(x.scalar_type(), [&](auto zero) {
-    using S = decltype(zero);
-    if (clamp) p.limit = static_cast<Compute<S>>(static_cast<S>(*clamp));
+    const auto shape = make_shape<decltype(zero)>(slope, gain, clamp);
+    p.shape = {shape.slope, shape.gain, shape.limit};
   });
   return p;
 }

@@ -44,6 +44,14 @@ inline int64_t most_shared(const torch::stable::Tensor& x) {
   return bytes;
 }
 
+// The sum over `width` neighbouring threads of a warp, for the first of them; `width` is a power of two, and all threads
+// of the warp call this together.
+template <class T>
+__device__ T sum_of_lanes(T value, int width) {
+  for (int half = width / 2; half > 0; half /= 2) value += __shfl_down_sync(0xffffffff, value, half, width);
+  return value;
+}
+
 }  // namespace sg::cuda
 
 #endif  // SG_CUDA_LAUNCH

@@ -139,7 +139,7 @@ def _gradients(dv, x, scale, for_bias: bool, for_scale: bool):
     """Of dv in v = x · scale + b: in x, b and scale, in one pass where that need not be differentiated again."""
     if scale is None:
         return dv, dv.sum([0, 2, 3]) if for_bias else None, None
-    if dv.device.type in native.OPERATORS["modulated_bias_act"] and not torch.is_grad_enabled():
+    if not torch.is_grad_enabled():
         dx, sums, _ = torch.ops.sg.modulated_bias_act_grad(dv, x, None, scale, None, None, 1.0, 1.0, None)
         return dx, sums[0].sum(0).to(dv.dtype) if for_bias else None, sums[1].to(scale.dtype)
     db = dv.sum([0, 2, 3]) if for_bias else None

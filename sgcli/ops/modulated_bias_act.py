@@ -37,7 +37,7 @@ def modulated_bias_act(
     slope      of the leaky ReLU for negative input; 1 makes it linear.
     clamp      None: no clamp.
     Returns a tensor of x's shape, dtype and memory format; differentiable to second order in all tensors. One pass over
-    memory where x is channels-last.
+    memory on a GPU, and on a CPU where x is channels-last.
     Raises ValueError for a tensor that does not fit.
     """
     check_image(x)
@@ -52,10 +52,10 @@ def modulated_bias_act(
             raise ValueError(f"{name}: shape {list(given.shape)} given, {' or '.join(map(str, shapes))} wanted")
     if gain <= 0:
         raise ValueError(f"gain: {gain} given, a positive number wanted")
-    in_lanes = x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last)
-    if in_lanes and native.use_native(impl, x, "modulated_bias_act"):
+    # On a CPU, planes of pixels are best left to several operators: the scales of one plane are single numbers.
+    in_one_pass = x.device.type != "cpu" or x.is_contiguous(memory_format=torch.channels_last)
+    if in_one_pass and native.use_native(impl, x, "modulated_bias_act"):
         return torch.ops.sg.modulated_bias_act.default(x, b, scale, noise, out_scale, slope, gain, clamp)
-    # Planes of pixels are best left to several operators: the scales of one plane are single numbers.
     v = _scale_and_add_noise(x, scale, noise)
     y = bias_act(v, None if b is None else b.to(x.dtype), act="lrelu", alpha=slope, gain=gain, clamp=clamp, impl=impl)
     return y if out_scale is None else y * _per_channel(out_scale, y)

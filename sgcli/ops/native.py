@@ -25,7 +25,7 @@ from sgcli.ops.build import Device
 Impl = Literal["auto", "native", "reference"]
 OPERATORS: dict[str, tuple[Device, ...]] = {  # and the devices that they have kernels for
     "bias_act": ("cpu", "cuda"),
-    "modulated_bias_act": ("cpu",),
+    "modulated_bias_act": ("cpu", "cuda"),
     "upfirdn2d": ("cpu", "cuda"),
     "filtered_lrelu": ("cpu", "cuda"),
 }

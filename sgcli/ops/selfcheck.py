@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import torch
 
-from sgcli.ops import native
 from sgcli.ops.bias_act import bias_act
 from sgcli.ops.filtered_lrelu import filtered_lrelu
 from sgcli.ops.modulated_bias_act import modulated_bias_act
@@ -47,7 +46,7 @@ def check_operators(device: torch.device, dtype: torch.dtype = torch.float32) ->
     f, taps = setup_filter([1, 3, 3, 1]), setup_filter(torch.hann_window(14, periodic=False)[1:-1].tolist())
     assert f is not None and taps is not None
     f, taps, bias = f.to(device), taps.to(device), draw(16).to(dtype)
-    styles = draw(2, 16).exp()
+    styles, noise = draw(2, 16).exp(), draw(2, 1, 21, 18)
     clamp = 2.0 if dtype == torch.float32 else 256.0  # half types round onto the edge of a small one
     x = draw(2, 16, 21, 18).to(dtype)
     cases: dict[str, Callable[..., torch.Tensor]] = {
@@ -56,12 +55,10 @@ def check_operators(device: torch.device, dtype: torch.dtype = torch.float32) ->
         "filtered_lrelu": lambda x, impl: filtered_lrelu(
             x, taps, taps, bias.to(x.dtype), 2, 2, padding=10, clamp=clamp, scale=styles, impl=impl
         ),
-    }
-    if device.type in native.OPERATORS["modulated_bias_act"]:
-        noise = draw(2, 1, 21, 18)
-        cases["modulated_bias_act"] = lambda x, impl: modulated_bias_act(
+        "modulated_bias_act": lambda x, impl: modulated_bias_act(
             x.contiguous(memory_format=torch.channels_last), bias, styles, noise, styles, clamp=clamp, impl=impl
-        )
+        ),
+    }
     checks = []
     for name, function in cases.items():
         natives = derivatives(functools.partial(function, impl="native"), x, x.dtype)

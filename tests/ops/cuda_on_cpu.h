@@ -99,6 +99,19 @@ void launch(const Launch<Params>& l, const torch::stable::Tensor&) {
   }
 }
 
+// All threads of the block call it together here.
+template <class T>
+T sum_of_lanes(T value, int width) {
+  static T values[on_cpu::kMostThreads];
+  const unsigned thread = threadIdx.x;
+  values[thread] = value;
+  on_cpu::barrier();
+  T sum = 0;
+  for (unsigned i = thread; i < thread / width * width + width; i++) sum += values[i];
+  on_cpu::barrier();
+  return sum;
+}
+
 inline int64_t most_shared(const torch::stable::Tensor&) { return kMostShared; }
 
 }  // namespace sg::cuda

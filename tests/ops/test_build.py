@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,21 @@ def test_compiler_that_fails(tmp_path, monkeypatch, capsys):
     assert_reported_once(capsys, "error: no luck", "delete it to try again")
     names = sorted(path.suffix for path in (tmp_path / "cache").iterdir())
     assert names == [".failed", ".lock"], "no half-built folder is left"
+
+
+def test_an_interrupted_build_is_not_a_failed_one(tmp_path):
+    compiler = fake_compiler(tmp_path, f"touch {tmp_path}/running\nexec sleep 60")
+    environment = {**os.environ, "CXX": compiler}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sgcli", "doctor"], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    while not (tmp_path / "running").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    process.terminate()
+    assert process.communicate(timeout=60)[1] == "error: terminated\n"
+    assert process.returncode == 143
+    assert not list((tmp_path / "cache").glob("*.failed"))
 
 
 def test_no_compiler(tmp_path, monkeypatch, capsys):

@@ -77,8 +77,12 @@ def test_layers(library):
     run_tests(library, layers, "-k", "reduced_precision or several_tiles")
 
 
+def test_modulation(library):
+    run_tests(library, str(HERE / "test_modulated_bias_act.py"), "-k", "native and not opcheck")
+
+
 @pytest.mark.slow
 def test_everything(library):
-    names = ["test_goldens", "test_stylegan3_layers", "test_agreement", "test_derivatives"]
+    names = ["test_goldens", "test_stylegan3_layers", "test_agreement", "test_derivatives", "test_modulated_bias_act"]
     # The fake kernels describe each device's own codes.
     run_tests(library, *(str(HERE / f"{name}.py") for name in names), "-k", "not opcheck and not compiles")

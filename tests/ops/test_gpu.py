@@ -11,6 +11,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from sgcli.ops import native
 from sgcli.ops.bias_act import bias_act
 from sgcli.ops.filtered_lrelu import filtered_lrelu
+from sgcli.ops.modulated_bias_act import modulated_bias_act
 from sgcli.ops.upfirdn2d import upfirdn2d
 from tests.ops import test_agreement as agreement
 from tests.ops import test_derivatives as derivatives
@@ -107,6 +108,20 @@ def test_bias_gradient(shape, memory_format):
     x, b = torch.randn(shape).cuda(), torch.randn(shape[dim]).cuda()
     x = x.contiguous(memory_format=memory_format) if x.ndim == 4 else x
     agreement.run_both(bias_act, x, b, dim=dim, act="lrelu", clamp=2.0)
+
+
+@pytest.mark.parametrize("shape", [(2, 21, 5, 7), (1, 512, 4, 4), (3, 40, 33, 20), (2, 64, 256, 256), (0, 3, 2, 2)])
+@pytest.mark.parametrize("memory_format", layers.FORMATS)
+def test_modulated_bias_act(shape, memory_format):
+    torch.manual_seed(0)
+    n, c, h, w = shape
+    x, *factors = (torch.randn(s, device="cuda").double() for s in (shape, [c], [n, c], [n, 1, h, w], [n, c]))
+    inputs = [t.requires_grad_() for t in (x.contiguous(memory_format=memory_format), *factors)]
+    ys = [modulated_bias_act(*inputs, clamp=2.0, impl=impl) for impl in ("native", "reference")]
+    torch.testing.assert_close(*ys)
+    dy = torch.randn_like(x)
+    for actual, expected in zip(*(torch.autograd.grad(y, inputs, dy) for y in ys), strict=True):
+        torch.testing.assert_close(actual, expected)
 
 
 @pytest.mark.parametrize("phase", range(4))

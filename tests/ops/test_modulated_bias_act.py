@@ -45,6 +45,28 @@ def test_native_agrees(shape, dtype):
     torch.testing.assert_close(actual.double(), expected, **tolerance)
 
 
+@pytest.mark.parametrize("shape", [(2, 21, 5, 7), (1, 512, 4, 4), (3, 40, 33, 20), (2, 4, 64, 80)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.usefixtures("only_native")
+def test_native_operators_on_both_layouts(shape, dtype, memory_format):
+    """The function chooses among implementations by layout; here is what each layout would give."""
+    tensors = [t.detach() for t in make_inputs(shape, dtype, shape[0], memory_format)]
+    dy = torch.randn(shape).to(dtype).contiguous(memory_format=memory_format)
+    settings = 0.2, 1.4, 2.0
+    y = torch.ops.sg.modulated_bias_act(*tensors, *settings)
+    dx, sums, dnoise = torch.ops.sg.modulated_bias_act_grad(dy, *tensors, *settings)
+    assert y.is_contiguous(memory_format=memory_format) and dx.is_contiguous(memory_format=memory_format)
+    actual = y, dx, sums[0].sum(0), sums[1], dnoise, sums[2]
+
+    full = [t.double().requires_grad_() for t in tensors]
+    reference = modulated_bias_act(*full, *settings, impl="reference")
+    expected = reference, *torch.autograd.grad(reference, full, dy.double())
+    unit = {torch.float32: 1e-5, torch.bfloat16: 0.02}[dtype]
+    for a, e in zip(actual, expected, strict=True):
+        torch.testing.assert_close(a.double(), e, rtol=unit, atol=unit * float(e.detach().abs().max()))
+
+
 @pytest.mark.parametrize("absent", list(itertools.product([False, True], repeat=2)))
 @pytest.mark.usefixtures("only_native")
 def test_gradcheck_to_second_order(absent):
