@@ -54,9 +54,12 @@ def run(arguments: list[str]) -> int:
     except typer.Abort:
         print("interrupted", file=sys.stderr)
         return STATUS_INTERRUPTED
-    except SgError as error:
-        if not (isinstance(error, Interrupted) and _is_follower()):  # worker 0 says it for all
+    except Interrupted as error:
+        if not _is_follower():  # worker 0 says it for all
             _print_error(error.message, error.hint, show_traceback)
+        return error.exit_status
+    except SgError as error:
+        _print_error(error.message, error.hint, show_traceback)
         return error.exit_status
     except CLICK_ERROR as error:
         _print_error(_usage_message(error), _hint_for_usage(error), show_traceback)

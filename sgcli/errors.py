@@ -36,9 +36,14 @@ class FormatError(SgError):
     """A file is not what it was taken for: damaged, of another kind, or of the wrong shape."""
 
 
-class Interrupted(SgError):
-    """Stopped by a signal after everything was saved. Exit status 128 + signal number (130 or 143)."""
+class Interrupted(BaseException):
+    """Stopped by a signal, or at its wish after everything was saved. Exit status 128 + signal number (130 or 143).
+
+    Like KeyboardInterrupt it is no Exception: nothing that handles failures on its way may take it for one.
+    """
 
     def __init__(self, signal_number: int, message: str = "interrupted", hint: str | None = None):
-        super().__init__(message, hint)
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
         self.exit_status = 128 + signal_number
