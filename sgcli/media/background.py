@@ -1,4 +1,8 @@
-"""Writing beside computing: items go through a short queue to a thread."""
+"""Writing beside computing: items go through a short queue to a thread.
+
+The queues are the ones that are written in C: Ctrl-C at the wrong moment breaks the locks of a `queue.Queue`, and then
+nobody wakes the thread for the last items.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,10 @@ class BackgroundWriter(Generic[T]):
 
     def __init__(self, write: Callable[[T], None], most_waiting: int):
         self._write = write
-        self._queue: queue.Queue[T | None] = queue.Queue(most_waiting)
+        self._queue: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+        self._room: queue.SimpleQueue[None] = queue.SimpleQueue()  # holds one None for each item that may come
+        for _ in range(most_waiting):
+            self._room.put(None)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -23,6 +30,7 @@ class BackgroundWriter(Generic[T]):
     def put(self, item: T) -> None:
         """Hand over an item; waits while `most_waiting` are not yet written."""
         self._raise_error()
+        self._room.get()
         self._queue.put(item)
 
     def finish(self) -> None:
@@ -48,3 +56,4 @@ class BackgroundWriter(Generic[T]):
                     self._write(item)
                 except BaseException as error:
                     self._error = error
+            self._room.put(None)
