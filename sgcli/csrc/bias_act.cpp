@@ -57,6 +57,12 @@ struct Biases {
 int lanes_left(int64_t size, int64_t i) { return static_cast<int>(std::min<int64_t>(kLanes, size - i)); }
 
 template <class S>
+bool streams(const Runs& runs) {
+  const bool whole_blocks = runs.inner == 1 && runs.channels % kLanes == 0;
+  return std::is_same_v<S, Compute<S>> && whole_blocks && runs.total * sizeof(S) > kCacheBytes;
+}
+
+template <class S>
 Tensor forward(const Tensor& x, const std::optional<Tensor>& b, const Runs& runs, const Shape<Compute<S>>& shape) {
   using T = Compute<S>;
   Tensor y = torch::stable::empty_like(x);
@@ -65,15 +71,22 @@ Tensor forward(const Tensor& x, const std::optional<Tensor>& b, const Runs& runs
   S* to = static_cast<S*>(y.mutable_data_ptr());
   const std::vector<T> bias = repeat<T>(b, runs);
   const int64_t stretch = bias.size(), chunk = (kChunk + stretch - 1) / stretch * stretch;
+  const bool streaming = streams<S>(runs);
   torch::stable::parallel_for(0, (runs.total + chunk - 1) / chunk, 2, [&](int64_t first, int64_t last) {
     for_pieces(runs, stretch, first * chunk, std::min(last * chunk, runs.total), [&](const Piece& piece) {
       const Biases<T> biases(bias, runs, piece);
       for (int64_t i = 0; i < piece.size; i += kLanes) {
         const int count = lanes_left(piece.size, i);
         const int64_t at = piece.start + i;
-        store(to + at, shape.value(load<T>(from + at, count) + biases.at(i, count)), count);
+        const auto value = shape.value(load<T>(from + at, count) + biases.at(i, count));
+        if (streaming) {
+          stream(to + at, value);
+        } else {
+          store(to + at, value, count);
+        }
       }
     });
+    finish_streams();
   });
   return y;
 }

@@ -6,8 +6,6 @@ namespace sg {
 
 namespace {
 
-constexpr int64_t kCacheBytes = 4 << 20;
-
 // Large images go to memory past the caches: a block's lines are far apart, and fetching each before writing it would
 // cost several times the write.
 bool streams(const Image& image) {
@@ -64,9 +62,10 @@ void store_row(const Image& image, const Span& at, const Block<T>* row, Pitch pi
   if (image.channels_last) {
     const Line<S> first(image, at, 0), last(image, at, count - 1);
     const bool streaming = std::is_same_v<T, S> && streams(image);
-    const int64_t channels = image.c, whole = last.lanes == kLanes ? count : count - 1;
+    const int64_t channels = image.c, below = image.w * image.c, whole = last.lanes == kLanes ? count : count - 1;
     S* to = first.start;
     for (int64_t x = 0; x < width; x++, to += channels, row += pitch.pixel) {
+      for (int64_t k = 0; k < count && !streaming; k++) __builtin_prefetch(to + below + k * kLanes, 1, 2);  // next
       for (int64_t k = 0; k < whole; k++) {
         if (streaming) {
           stream(to + k * kLanes, row[k * pitch.block]);

@@ -49,4 +49,7 @@ std::vector<T> read_per_sample(const Tensor& values, const Image& image);
 
 Image as_image(const Tensor& x);
 
+// Results of so many bytes and more go to memory past the caches, which would have to fetch what is overwritten.
+constexpr int64_t kCacheBytes = 4 << 20;
+
 }  // namespace sg

@@ -61,9 +61,9 @@ class Worker {
  private:
   // A row of every block of the tile.
   struct Rows {
-    const Block<T>* first;
+    Block<T>* first;
     int64_t step;  // from block to block
-    const Block<T>* of(int64_t k) const { return first + k * step; }
+    Block<T>* of(int64_t k) const { return first + k * step; }
   };
 
   const Resampling<T>& r_;
@@ -74,14 +74,15 @@ class Worker {
   const Weights<T> weights_;
   const LoadRow<T> load_;
   const StoreRow<T> store_;
-  const bool keep_ = r_.up.identity() && r_.y.up == 1 && r_.x.up == 1 && r_.activation == Activation::kNone;
+  const bool keep_ = r_.up.separable && r_.up.h * r_.up.w * r_.y.up * r_.x.up == 1;  // fine rows are input rows,
+  const T gain_ = keep_ ? static_cast<T>(r_.up.y[0] * r_.up.x[0]) : T(1);           // times this
   const bool finished_ = r_.down.identity() && r_.x.down == 1;  // fine rows are output rows
   const bool narrows_ = r_.down.separable && !finished_;
   const bool mirrored_ = r_.down.mirrored();
   const int64_t fine_together_ = keep_ || r_.y.down_taps < r_.y.down ? 1 : 2;
   const int64_t together_ = r_.down.separable && r_.y.down_taps > kShortFilter ? 2 : 1;
   std::vector<const Block<T>*> rows_;
-  const Block<T>* zeros_ = nullptr;
+  Block<T>* zeros_ = nullptr;
   Block<T>* mixed_ = nullptr;  // input rows after the vertical upsampling filter
   int64_t mixed_pitch_ = 0;
   Ring<T> input_{}, fine_{}, narrow_{}, result_{};
@@ -137,10 +138,11 @@ class Worker {
   }
 
   void scale_and_shift(Block<T>* row, int64_t block) const {
-    if (r_.bias.empty() && r_.scale.empty()) return;
+    if (r_.bias.empty() && r_.scale.empty() && gain_ == 1) return;
     const int64_t c = block * kLanes;
-    const auto bias = r_.bias.empty() ? Block<T>{} : load<T>(&r_.bias[c]);
-    const auto scale = r_.scale.empty() ? splat(T(1)) : load<T>(&r_.scale[tile_.n * r_.in.blocks() * kLanes + c]);
+    auto bias = r_.bias.empty() ? Block<T>{} : load<T>(&r_.bias[c]) * splat(gain_);
+    auto scale = splat(gain_);
+    if (!r_.scale.empty()) scale = scale * load<T>(&r_.scale[tile_.n * r_.in.blocks() * kLanes + c]);
     for (int64_t x = 0; x < read_.last - read_.first; x++) row[x] = row[x] * scale + bias;
   }
 
@@ -168,7 +170,7 @@ class Worker {
     }
     for (int i = 0; i < count; i++) {
       if (!keep_) upsample(fine_.row(fine + i, k), fine + i, mixed_ + i * mixed_pitch_, k);
-      if (r_.activation != Activation::kNone) activate(fine_.row(fine + i, k), fine + i, k);
+      if (r_.activation != Activation::kNone) activate(fine_rows(fine + i).of(k), fine + i, k);
       if (narrows_) narrow(fine_rows(fine + i).of(k), fine + i, k);
     }
   }
@@ -195,7 +197,8 @@ class Worker {
     const int64_t y = fine + c.offset_y, x0 = tile_.x0 * x_.down + c.offset_x;  // of row[0] among the codes
     if (!c.data || y < 0 || y >= c.h) {
       if (r_.activation == Activation::kReplay) return;
-      for (int64_t i = 0; i < width; i++) row[i] = clamp(leaky_relu(row[i], r_.slope), r_.limit);
+      const T slope = r_.slope, limit = r_.limit;  // which the rows' numbers might overwrite, for all a compiler knows
+      for (int64_t i = 0; i < width; i++) row[i] = clamp(leaky_relu(row[i], slope), limit);
       return;
     }
     const int64_t first = std::max<int64_t>(0, -x0), last = std::min(width, c.w - x0);
@@ -265,7 +268,7 @@ void resample(const Resampling<T>& r) {
   // want. What lies around a cut is computed twice.
   const int64_t blocks = r.out.blocks(), threads = torch::stable::get_num_threads();
   const int64_t groups = r.in.channels_last ? (blocks + kGroup - 1) / kGroup : blocks;
-  const bool light = r.activation == Activation::kNone;
+  const bool light = r.up.h == 1 || r.down.h == 1;
   const int64_t widest = !r.in.channels_last ? r.x.out : light ? kLightWidth : kTileWidth;
   const int64_t columns = std::max<int64_t>(1, r.x.out / widest);
   const int64_t width = (r.x.out + columns * r.x.up - 1) / (columns * r.x.up) * r.x.up;

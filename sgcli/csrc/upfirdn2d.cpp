@@ -1,6 +1,6 @@
 #include <limits>
 
-#include "resample.h"
+#include "planes.h"
 
 namespace sg {
 
@@ -22,7 +22,7 @@ Tensor run(const Tensor& x, const std::optional<Tensor>& f, const std::vector<in
     for (Image* image : {&r.in, &r.out}) image->c *= std::exchange(image->n, 1);
     r.out.channels_last = false;
   }
-  resample(r);
+  fits_planes(r) ? resample_planes(r) : resample(r);
   return y;
 }
 

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import nn
 
-from sgcli.models.layers import Conv2dLayer, FullyConnectedLayer, MappingNetwork, resample_filter
+from sgcli.models.layers import Conv2dLayer, FullyConnectedLayer, MappingNetwork, convolve_and_halve, resample_filter
 from sgcli.models.precision import block_dtype
 from sgcli.models.stylegan2 import ARCHITECTURES, channels_at
 from sgcli.ops.upfirdn2d import downsample2d
@@ -58,8 +58,8 @@ class DiscriminatorBlock(nn.Module):
         x = x.to(dtype)
         if self.architecture == "resnet":
             y = self.skip(x, gain=math.sqrt(0.5))
-            return y + self.conv1(self.conv0(x), gain=math.sqrt(0.5)), img
-        return self.conv1(self.conv0(x)), img
+            return y.add_(convolve_and_halve(self.conv0, self.conv1, x, gain=math.sqrt(0.5))), img
+        return convolve_and_halve(self.conv0, self.conv1, x), img
 
 
 def minibatch_stddev(x: torch.Tensor, group_size: int | None, num_channels: int) -> torch.Tensor:

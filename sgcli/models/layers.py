@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from sgcli.distributed.group import Group
 from sgcli.ops.bias_act import bias_act
-from sgcli.ops.conv2d_resample import conv2d_resample
+from sgcli.ops.conv2d_resample import conv2d_resample, low_pass_padding
+from sgcli.ops.filtered_lrelu import filtered_lrelu
 from sgcli.ops.upfirdn2d import setup_filter
 
 RESAMPLE_TAPS = (1, 3, 3, 1)
@@ -84,28 +86,45 @@ class Conv2dLayer(nn.Module):
         self.register_buffer("resample_filter", resample_filter())
 
     def forward(self, x: torch.Tensor, gain: float = 1.0) -> torch.Tensor:  # [N, I, H, W] -> [N, O, H', W']
-        if self.bias is None:
-            return self.convolve(x, self.weight * (self.weight_gain * gain))
-        # Positive factors pass through a leaky ReLU, which scales for free; in fp16 the sums before it would overflow.
-        scale = 1.0 if x.dtype == torch.float16 else self.weight_gain
-        return bias_act(
-            self.convolve(x, self.weight if scale != 1 else self.weight * self.weight_gain),
-            (self.bias / scale).to(x.dtype),
-            act="lrelu",
-            gain=math.sqrt(2) * gain * scale,
-            clamp=None if self.conv_clamp is None else self.conv_clamp * gain,
-        )
-
-    def convolve(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        return conv2d_resample(
+        weight, activation = self.scaled(x.dtype, gain)
+        x = conv2d_resample(
             x,
-            weight.to(x.dtype),
+            weight,
             f=self.resample_filter,
             up=self.up,
             down=self.down,
             padding=self.padding,
             flip_weight=self.up == 1,  # stored kernels of upsampling layers are true convolutions (spec §1.6)
         )
+        return x if self.bias is None else bias_act(x, act="lrelu", **activation)
+
+    def scaled(self, dtype: torch.dtype, gain: float) -> tuple[torch.Tensor, dict]:
+        """The weight, and b, gain and clamp of the activation, for images of type `dtype`."""
+        if self.bias is None:
+            return (self.weight * (self.weight_gain * gain)).to(dtype), {}
+        # Positive factors pass through a leaky ReLU, which scales for free; in fp16 the sums before it would overflow.
+        scale = 1.0 if dtype == torch.float16 else self.weight_gain
+        weight = self.weight if scale != 1 else self.weight * self.weight_gain
+        return weight.to(dtype), {
+            "b": (self.bias / scale).to(dtype),
+            "gain": math.sqrt(2) * gain * scale,
+            "clamp": None if self.conv_clamp is None else self.conv_clamp * gain,
+        }
+
+
+def convolve_and_halve(first: Conv2dLayer, second: Conv2dLayer, x: torch.Tensor, gain: float = 1.0) -> torch.Tensor:
+    """second(first(x), gain), `second` a layer that halves: `[N, I, H, W] -> [N, O, H/2, W/2]`.
+
+    On a CPU, first's activation and second's low-pass filter are one pass over memory.
+    """
+    if x.device.type != "cpu":
+        return second(first(x), gain)
+    weight, activation = first.scaled(x.dtype, 1.0)
+    x = F.conv2d(x, weight, padding=first.padding)
+    f = second.resample_filter
+    x = filtered_lrelu(x, fd=f, padding=low_pass_padding(f, second.down, second.padding), **activation)
+    weight, activation = second.scaled(x.dtype, gain)
+    return bias_act(F.conv2d(x, weight, stride=second.down), act="lrelu", **activation)
 
 
 class MappingNetwork(nn.Module):

@@ -21,7 +21,7 @@ from sgcli.models.noise import NoiseChoice, NoiseLayer
 from sgcli.models.precision import block_dtype
 from sgcli.models.style_layers import StyleLayer
 from sgcli.ops.filtered_lrelu import filtered_lrelu
-from sgcli.ops.modulated_conv2d import mix_channels, scale_channels
+from sgcli.ops.modulated_conv2d import kernel_energy, mix_channels, scale_channels
 
 OUTPUT_SCALE = 0.25  # the layers work in a range of ±4
 
@@ -80,18 +80,23 @@ class SynthesisLayer(nn.Module):
         Returns `[N, O, H + K - 1, W + K - 1]` (it grows, and the margin pays for it), and a scale `[N, O]` by which
         that is still to be multiplied; None for 1.
         """
-        weight, in_scale, out_scale = self.modulation(w)
+        weight, in_scale, out_scale = self.modulation(w, x.dtype)
         k = weight.shape[2]
         if k == 1:
             weights = weight[None, :, :, 0, 0] * in_scale[:, None, :] * out_scale[:, :, None]
             return mix_channels(x, weights), None
-        return F.conv2d(scale_channels(x, in_scale), weight.to(x.dtype), padding=k - 1), out_scale
+        if len(x) == 1 and weight.numel() < x.numel():  # a single picture's styles go where there is less to scale
+            weight = weight * in_scale[:, :, None, None]
+        else:
+            x = scale_channels(x, in_scale)
+        return F.conv2d(x, weight.to(x.dtype), padding=k - 1), out_scale
 
-    def modulation(self, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def modulation(self, w: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """A weight `[O, I, K, K]` for the whole batch, scales of its input `[N, I]`, and of its output `[N, O]`.
 
-        Demodulation takes out any scale of the weights and of a sample's styles, so both may be normalised first: half
-        precision needs it. Each sample is normalised by itself, so that its picture does not depend on the batch.
+        Demodulation takes out any scale of the weights and of a sample's styles. Those of the styles are normalised,
+        each sample's by itself, so that its picture does not depend on the batch. The weights are where float16
+        (`dtype`) would overflow; elsewhere demodulation reckons with their norm, which costs much less.
         """
         styles = self.affine(w)
         input_gain = self.magnitude_ema.rsqrt()
@@ -99,10 +104,13 @@ class SynthesisLayer(nn.Module):
         if self.design.is_torgb:
             out_scale = input_gain.expand(w.shape[0], self.weight.shape[0])
             return self.weight, styles / math.sqrt(fan_in), out_scale
-        weight = self.weight * (self.weight.square().mean(dim=[1, 2, 3], keepdim=True) * fan_in).rsqrt()
+        weight: torch.Tensor = self.weight
+        if dtype == torch.float16:
+            weight = weight * (weight.square().mean(dim=[1, 2, 3], keepdim=True) * fan_in).rsqrt()
         styles = styles * styles.square().mean(dim=1, keepdim=True).rsqrt()
-        energy = styles.square() @ weight.square().sum(dim=[2, 3]).T  # [N, O]
-        return weight, styles, (energy + 1e-8 / fan_in).rsqrt() * input_gain
+        energy = kernel_energy(weight)  # [O, I]
+        epsilon = 1e-8 / fan_in * energy.sum(dim=1)  # for weights of norm 1, it would be 1e-8 / fan_in
+        return weight, styles, (styles.square() @ energy.T + epsilon).rsqrt() * input_gain
 
     @torch.no_grad()
     def track_magnitude(self, x: torch.Tensor) -> None:

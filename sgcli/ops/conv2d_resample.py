@@ -36,11 +36,7 @@ def conv2d_resample(
     if up > 1:
         x0, x1 = x0 + (fw + up - 1) // 2, x1 + (fw - up) // 2
         y0, y1 = y0 + (fh + up - 1) // 2, y1 + (fh - up) // 2
-    if down > 1:
-        x0, x1 = x0 + (fw - down + 1) // 2, x1 + (fw - down) // 2
-        y0, y1 = y0 + (fh - down + 1) // 2, y1 + (fh - down) // 2
-    pads = [x0, x1, y0, y1]
-
+    x0, x1, y0, y1 = pads = low_pass_padding(f, down, (x0, x1, y0, y1))
     if kh == kw == 1 and up == 1 and down > 1:  # fewer pixels to convolve after decimation
         x = upfirdn2d(x, f, down=down, padding=pads, flip_filter=flip_filter, impl=impl)
         return _conv2d(x, w, groups=groups, flip_weight=flip_weight)
@@ -60,6 +56,20 @@ def conv2d_resample(
     if x0 == x1 >= 0 and y0 == y1 >= 0:
         return _conv2d(x, w, padding=(y0, x0), groups=groups, flip_weight=flip_weight)
     return _conv2d(F.pad(x, pads), w, groups=groups, flip_weight=flip_weight)
+
+
+def low_pass_padding(f: torch.Tensor | None, down: int, padding: Pair = 0) -> list[int]:
+    """(x0, x1, y0, y1) of the filter before a convolution with stride `down`, whose own padding is `padding`."""
+    fw, fh = filter_size(f)
+    x0, x1, y0, y1 = parse_padding(padding)
+    if down == 1:
+        return [x0, x1, y0, y1]
+    return [
+        x0 + (fw - down + 1) // 2,
+        x1 + (fw - down) // 2,
+        y0 + (fh - down + 1) // 2,
+        y1 + (fh - down) // 2,
+    ]
 
 
 def _conv2d(x, w, stride=1, padding=(0, 0), groups=1, flip_weight=True) -> torch.Tensor:

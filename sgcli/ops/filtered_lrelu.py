@@ -6,6 +6,7 @@ import math
 
 import torch
 
+import sgcli.ops.modulated_bias_act  # noqa: F401  (completes the operator that _gradients calls)
 from sgcli.ops import native
 from sgcli.ops.bias_act import bias_act
 from sgcli.ops.upfirdn2d import Pair, adjoint_padding, check_image, filter_size, parse_padding, upfirdn2d

@@ -27,7 +27,7 @@ def modulate(weight: torch.Tensor, styles: torch.Tensor, dtype: torch.dtype) -> 
     """
     if dtype == torch.float16:
         weight, styles = _prenormalize(weight, styles)
-    out_scale = (styles.square() @ _kernel_energy(weight).T + 1e-8).rsqrt()
+    out_scale = (styles.square() @ kernel_energy(weight).T + 1e-8).rsqrt()
     return Modulation(styles, weight.to(dtype), out_scale)
 
 
@@ -48,8 +48,10 @@ def mix_channels(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return (pixels.flatten(1, 2) @ weights.transpose(1, 2)).unflatten(1, pixels.shape[1:3]).permute(0, 3, 1, 2)
 
 
-def _kernel_energy(weight: torch.Tensor) -> torch.Tensor:
+def kernel_energy(weight: torch.Tensor) -> torch.Tensor:
     """Σ_{y,x} w², `[out, in]`, over whichever view of w the sum is quick for."""
+    if weight.shape[2:] == (1, 1):
+        return weight[:, :, 0, 0].square()
     if weight.stride(0) == 1 and weight.stride(1) > 1:  # as transposed convolutions want it (models.memory)
         return weight.transpose(0, 1).square().sum(dim=[2, 3]).T
     return weight.square().sum(dim=[2, 3])

@@ -74,6 +74,29 @@ def test_half_precision_stays_close(precision):
     assert_close(G.synthesis(ws), expected, 0.05 if precision == "bf16" else 0.01)
 
 
+@pytest.mark.parametrize("arch", ["sg3-t", "sg3-r"])
+def test_a_picture_alone_is_the_one_it_is_in_a_batch(arch):
+    G = make(arch, channel_base=512, channel_max=16)  # narrow layers: alone, its styles multiply the weights
+    z, c = torch.randn(3, G.z_dim), torch.zeros(3, 0)
+    with torch.inference_mode():
+        together = G(z, c)
+        alone = torch.cat([G(z[i : i + 1], c[i : i + 1]) for i in range(3)])
+    assert_close(alone, together, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize("factor", [1e-2, 1e4])
+def test_the_scale_of_the_weights_does_not_matter(dtype, factor):
+    layer = make("sg3-t", channel_base=512, channel_max=16).synthesis.layers()[5]
+    x, w = torch.randn(2, layer.weight.shape[1], 20, 20).to(dtype), torch.randn(2, layer.affine.weight.shape[1])
+    with torch.inference_mode():
+        before, scale_before = layer.convolve(x, w)
+        layer.weight.data.mul_(factor)
+        after, scale_after = layer.convolve(x, w)
+    expected = before * scale_before[:, :, None, None]
+    assert_close(after * scale_after[:, :, None, None], expected, tolerance=1e-3 if dtype == torch.float16 else 1e-5)
+
+
 def test_frequencies_fill_the_disc_evenly():
     lengths = uniform_in_disc(20000, 2.0).norm(dim=1)
     assert lengths.max() <= 2
