@@ -73,7 +73,7 @@ def report(arch: str, outdir: Path, train_set: Path, held_out: Path) -> None:
     reals, others = (torch.from_numpy(open_dataset(p).images(range(NUM_MEASURED))) for p in (held_out, train_set))
     distance = sliced_wasserstein(reals, draw(G, NUM_MEASURED), seed=0)[1]
     floor = noise_floor(torch.cat([reals, others]), seed=0)[1]
-    equivariance = [f"{measure_equivariance(G, kind, num_samples=200, seed=0):.1f}" for kind in KINDS]
+    equivariance = [f"{measure_equivariance(G, kind, range(200)):.1f}" for kind in KINDS]
     last_line = json.loads((run.path / STATS).read_text().splitlines()[-1])
     minutes = last_line["Timing/total_sec"]["mean"] / 60
     cells = [arch, f"{model.header['kimg']:g}", f"{minutes:.0f}", f"{distance:.1f}", f"{floor:.1f}", *equivariance]

@@ -45,14 +45,15 @@ def run(arguments: list[str]) -> int:
     provenance.begin(arguments)
     try:
         status = int(app(args=arguments, prog_name="sg", standalone_mode=False, obj=arguments) or 0)
-        if status == STATUS_INTERRUPTED:  # what typer makes of Ctrl-C
+        if status == STATUS_INTERRUPTED and not _is_follower():  # what typer makes of Ctrl-C
             print("interrupted", file=sys.stderr)
         return status
     except SystemExit as ending:  # what typer makes of a closed pipe: exit 1, and wrappers around the streams
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
         return STATUS_CLOSED_PIPE if isinstance(ending.__context__, BrokenPipeError) else int(ending.code or 0)
     except typer.Abort:
-        print("interrupted", file=sys.stderr)
+        if not _is_follower():
+            print("interrupted", file=sys.stderr)
         return STATUS_INTERRUPTED
     except Interrupted as error:
         if not _is_follower():  # worker 0 says it for all

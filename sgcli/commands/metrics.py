@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import typer
 
-from sgcli.commands import options
 from sgcli.commands.metrics_all import all_
 from sgcli.commands.metrics_equivariance import HELP as EQUIVARIANCE_HELP
 from sgcli.commands.metrics_equivariance import equivariance_command
@@ -20,28 +19,8 @@ from sgcli.commands.metrics_separability import separability
 from sgcli.commands.metrics_spectrum import spectrum
 from sgcli.commands.metrics_swd import swd
 from sgcli.commands.metrics_watch import watch
-from sgcli.errors import UsageError
 
 app = typer.Typer(help="Measure models and sets of pictures.", no_args_is_help=True)
-
-
-@app.callback()
-def metrics(context: typer.Context, procs: options.Procs = 1) -> None:
-    """Measure models and sets of pictures.
-
-    Several workers share the pictures: sg metrics --procs 8 fid -m runs/00000-faces --data faces.zip
-    """
-    from sgcli.distributed.workers import is_worker
-
-    if procs > 1 and not is_worker():
-        from sgcli.distributed.workers import run_workers
-
-        if (command := context.invoked_subcommand) in ("watch", "plot"):
-            raise UsageError(f"--procs {procs}: sg metrics {command} is the work of one", "leave --procs out")
-        options.prepare_workers("auto", procs)
-        run_workers(procs, context.find_root().obj)
-        raise typer.Exit
-
 
 for name in HELP:
     app.command(name)(feature_command(name))

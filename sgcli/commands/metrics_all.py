@@ -24,8 +24,9 @@ def all_(
     stderr: shared.Stderr = False,
     trunc: shared.Trunc = 1.0,
     seed: options.Seed = 0,
-    batch: options.Batch = 16,
+    batch: shared.Batch = None,
     device: options.Device = "auto",
+    procs: shared.Procs = 1,
     as_json: shared.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -35,7 +36,6 @@ def all_(
 
     sg metrics all -m model.safetensors --data faces.zip --metrics fid5k-random,swd --stderr
     """
-    from sgcli.metrics.feature_store import forget_finished
     from sgcli.metrics.registry import all_requests, parse_metrics
     from sgcli.metrics.sources import DrawnPictures
 
@@ -61,4 +61,4 @@ def all_(
     if isinstance(job.fake, DrawnPictures) and len(shared_counts) > 1:
         job.fake.keep(max(shared_counts))
     shared.measure_several(requests, job, as_json)
-    forget_finished()
+    shared.finish(job.group)

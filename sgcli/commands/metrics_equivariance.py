@@ -32,13 +32,14 @@ def equivariance_command(name: str) -> Callable[..., None]:
         num: shared.Num = None,
         seed: options.Seed = 0,
         device: options.Device = "auto",
+        procs: shared.Procs = 1,
         as_json: shared.Json = False,
         quiet: options.Quiet = False,
     ) -> None:
-        from sgcli.metrics.registry import METRICS, run
+        from sgcli.metrics.registry import METRICS
 
         job = shared.open_job(None, model, data, num=num, seed=seed, device=device)
-        shared.report(run(METRICS[name], job), as_json)
+        shared.measure(METRICS[name], job, as_json)
 
     command.__doc__ = HELP[name]
     return command

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sgcli.commands import metrics_shared as shared
 from sgcli.commands import options
 from sgcli.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sgcli.metrics.job import Job
 
 
 def features(
@@ -30,8 +35,9 @@ def features(
     trust: shared.Trust = False,
     trunc: shared.Trunc = 1.0,
     seed: options.Seed = 0,
-    batch: options.Batch = 16,
+    batch: shared.Batch = None,
     device: options.Device = "auto",
+    procs: shared.Procs = 1,
     quiet: options.Quiet = False,
 ) -> None:
     """Write features [N, F] as .npy, or their mean and covariance as .npz, to be compared later or elsewhere.
@@ -43,12 +49,7 @@ def features(
     if output is not None and output.suffix not in (".npy", ".npz"):
         raise UsageError(f"-o {output}: features are .npy, statistics .npz", f"-o {output.with_suffix('.npy')}")
 
-    import numpy as np
-
-    from sgcli.files import atomic_path
-    from sgcli.media.streams import check_output, write_array
-    from sgcli.metrics.feature_store import forget_finished
-    from sgcli.metrics.fid import Statistics
+    from sgcli.media.streams import check_output
     from sgcli.metrics.job import PUBLISHED_NUM
 
     check_output(None if output is None else str(output), "arrays", "features.npy")
@@ -68,6 +69,19 @@ def features(
     )
     wanted = num or (PUBLISHED_NUM if job.pictures("fake").limit is None else None)
     found = job.features("fake", "inception", wanted)
+    if job.group.leads:
+        write(found, output, job)
+    shared.finish(job.group)
+
+
+def write(found: np.ndarray, output: Path | None, job: Job) -> None:
+    """Features `[N, F]` as they are, or their statistics with provenance, as the name of `output` says."""
+    import numpy as np
+
+    from sgcli.files import atomic_path
+    from sgcli.media.streams import write_array
+    from sgcli.metrics.fid import Statistics
+
     if output is None or output.suffix == ".npy":
         write_array(found, None if output is None else str(output))
     else:
@@ -75,4 +89,3 @@ def features(
         origin = json.dumps(job.facts(frozenset({"fake"}), "inception"))
         with atomic_path(output) as temporary, open(temporary, "wb") as file:
             np.savez(file, mu=statistics.mu, sigma=statistics.sigma, num=statistics.num, provenance=origin)
-    forget_finished()

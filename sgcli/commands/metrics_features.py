@@ -46,13 +46,13 @@ def feature_command(name: str) -> Callable[..., None]:
         stderr: shared.Stderr = False,
         trunc: shared.Trunc = 1.0,
         seed: options.Seed = 0,
-        batch: options.Batch = 16,
+        batch: shared.Batch = None,
         device: options.Device = "auto",
+        procs: shared.Procs = 1,
         as_json: shared.Json = False,
         quiet: options.Quiet = False,
     ) -> None:
-        from sgcli.metrics.feature_store import forget_finished
-        from sgcli.metrics.registry import METRICS, run
+        from sgcli.metrics.registry import METRICS
 
         job = shared.open_job(
             sources,
@@ -69,8 +69,7 @@ def feature_command(name: str) -> Callable[..., None]:
             trust=trust,
             stderr=stderr,
         )
-        shared.report(run(METRICS[name], job), as_json)
-        forget_finished()
+        shared.measure(METRICS[name], job, as_json)
 
     command.__doc__ = HELP[name]
     return command

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sgcli.commands import metrics_shared as shared
 from sgcli.commands import options
 
+if TYPE_CHECKING:
+    import numpy as np
+
 MIN_SIDE = 16
+PAIRS_AT_ONCE = 16  # stored together
 
 
 def lpips(
@@ -20,6 +24,7 @@ def lpips(
     each: Annotated[bool, typer.Option("--each", help="A result for every pair, before their mean.")] = False,
     weights: shared.Weights = None,
     device: options.Device = "auto",
+    procs: shared.Procs = 1,
     as_json: shared.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -29,34 +34,43 @@ def lpips(
 
     sg metrics lpips targets/ projections/ --each
     """
+    import numpy as np
+
     from sgcli import __version__
     from sgcli.errors import SgError
     from sgcli.features.lpips import load_lpips
     from sgcli.files import sha256_of_file
-    from sgcli.metrics.picture_pairs import count_pairs, read_pairs
-    from sgcli.progress import track
+    from sgcli.metrics.picture_pairs import open_pairs
+    from sgcli.metrics.rows import compute_rows, key_of
 
     started = time.monotonic()
-    count = count_pairs(a, b)
+    group = options.join_group(device)
+    pairs = open_pairs(a, b)
     where = options.resolve_device(device)
     network = load_lpips(weights).to(where)
     facts: dict[str, Any] = {"lpips": "0.1 vgg", "version": __version__}
     if weights is not None:
         facts["weights_sha256"] = sha256_of_file(weights)
-    distances = []
-    for pair in track(read_pairs(a, b), "lpips", total=count, unit="pairs"):
-        if min(pair.a.shape[2:]) < MIN_SIDE:
-            height, width = pair.a.shape[2:]
+
+    def compare(number: int) -> float:
+        pair = pairs[number]
+        height, width = pair.a.shape[2:]
+        if min(height, width) < MIN_SIDE:
             raise SgError(
                 f"{pair.name}: {width}x{height} pixels, LPIPS needs {MIN_SIDE}x{MIN_SIDE}", "use larger pictures"
             )
-        distance = float(network(pair.a.to(where) / 127.5 - 1, pair.b.to(where) / 127.5 - 1))
-        distances.append(distance)
-        if each:
-            seconds = round(time.monotonic() - started, 2)
-            shared.report(
-                [{"name": "lpips", "value": distance, "picture": pair.name, **facts, "seconds": seconds}], as_json
-            )
+        return float(network(pair.a.to(where) / 127.5 - 1, pair.b.to(where) / 127.5 - 1))
+
+    def compute(start: int, stop: int) -> np.ndarray:
+        return np.array([compare(number) for number in range(start, stop)])
+
+    key = key_of("lpips", pairs.key, facts)
+    distances = compute_rows("lpips", len(pairs.names), compute, PAIRS_AT_ONCE, key=key, group=group).tolist()
+    seconds = round(time.monotonic() - started, 2)
+    if each:
+        lines = [{"name": "lpips", "value": d, "picture": name} for d, name in zip(distances, pairs.names, strict=True)]
+        shared.report([{**line, **facts, "seconds": seconds} for line in lines], as_json, group)
     mean = sum(distances) / len(distances)
-    found = {"name": "lpips", "value": mean, "a": str(a), "b": str(b), "num_pairs": count, **facts}
-    shared.report([{**found, "seconds": round(time.monotonic() - started, 2)}], as_json)
+    found = {"name": "lpips", "value": mean, "a": str(a), "b": str(b), "num_pairs": len(distances), **facts}
+    shared.report([{**found, "seconds": seconds}], as_json, group)
+    shared.finish(group)

@@ -12,8 +12,9 @@ def ms_ssim(
     num: shared.Num = None,
     trunc: shared.Trunc = 1.0,
     seed: options.Seed = 0,
-    batch: options.Batch = 16,
+    batch: shared.Batch = None,
     device: options.Device = "auto",
+    procs: shared.Procs = 1,
     as_json: shared.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -25,7 +26,7 @@ def ms_ssim(
 
     sg metrics ms-ssim faces.zip
     """
-    from sgcli.metrics.registry import METRICS, run
+    from sgcli.metrics.registry import METRICS
 
     job = shared.open_job(sources, model, None, num=num, seed=seed, batch=batch, device=device, trunc=trunc)
-    shared.report(run(METRICS["ms-ssim"], job), as_json)
+    shared.measure(METRICS["ms-ssim"], job, as_json)

@@ -40,8 +40,9 @@ def nearest(
     trust: shared.Trust = False,
     trunc: shared.Trunc = 1.0,
     seed: options.Seed = 0,
-    batch: options.Batch = 16,
+    batch: shared.Batch = None,
     device: options.Device = "auto",
+    procs: shared.Procs = 1,
     as_json: shared.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -54,9 +55,8 @@ def nearest(
     sg metrics nearest -m runs/00000-sg2-faces --data faces.zip --extractor vgg -o nearest.png
     """
     from sgcli.media import streams
-    from sgcli.metrics.feature_store import forget_finished
     from sgcli.metrics.nearest import measure
-    from sgcli.metrics.registry import METRICS, run
+    from sgcli.metrics.registry import METRICS
 
     if output is not None:
         if output == "-":
@@ -71,8 +71,7 @@ def nearest(
         if output is not None:
             streams.write_picture(draw_sheet(job, found, rows), output)
 
-    shared.report(run(replace(METRICS["nearest"], measure=partial(measure, k=k, use=use)), job), as_json)
-    forget_finished()
+    shared.measure(replace(METRICS["nearest"], measure=partial(measure, k=k, use=use)), job, as_json)
 
 
 def draw_sheet(job: Job, found: Neighbours, num_rows: int) -> np.ndarray:

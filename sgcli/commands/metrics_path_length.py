@@ -10,8 +10,9 @@ def path_length(
     model: options.ModelFile = None,
     num: shared.Num = None,
     seed: options.Seed = 0,
-    batch: options.Batch = 16,
+    batch: shared.Batch = None,
     device: options.Device = "auto",
+    procs: shared.Procs = 1,
     as_json: shared.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -21,7 +22,7 @@ def path_length(
 
     sg metrics path-length -m runs/00000-sg2-faces
     """
-    from sgcli.metrics.registry import METRICS, run
+    from sgcli.metrics.registry import METRICS
 
     job = shared.open_job(None, model, None, num=num, seed=seed, batch=batch, device=device)
-    shared.report(run(METRICS["path-length"], job), as_json)
+    shared.measure(METRICS["path-length"], job, as_json)

@@ -51,8 +51,9 @@ def ppl(
     ] = None,
     weights: shared.Weights = None,
     seed: options.Seed = 0,
-    batch: options.Batch = 16,
+    batch: shared.Batch = None,
     device: options.Device = "auto",
+    procs: shared.Procs = 1,
     as_json: shared.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -77,9 +78,8 @@ def ppl(
     check_outputs(per_sample, sheet)
 
     from sgcli.media import streams
-    from sgcli.metrics.feature_store import forget_finished
     from sgcli.metrics.ppl import Paths, measure
-    from sgcli.metrics.registry import METRICS, run
+    from sgcli.metrics.registry import METRICS
 
     usual_sampling, usual_num = VARIANTS[variant]
     paths = Paths(space, sampling or usual_sampling, crop=variant == "sg1")
@@ -93,8 +93,7 @@ def ppl(
 
     measuring = partial(measure, paths=paths, distance=distance, use=use)
     metric = replace(METRICS["ppl2-wend"], name=paths.name(distance), num=usual_num, measure=measuring)
-    shared.report(run(metric, job), as_json)
-    forget_finished()
+    shared.measure(metric, job, as_json)
 
 
 def check_choices(choices: dict[str, tuple[str | None, tuple[str | None, ...]]]) -> None:

@@ -37,8 +37,9 @@ def separability(
     ] = None,
     trust: shared.Trust = False,
     seed: options.Seed = 0,
-    batch: options.Batch = 16,
+    batch: shared.Batch = None,
     device: options.Device = "auto",
+    procs: shared.Procs = 1,
     as_json: shared.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -58,8 +59,7 @@ def separability(
 
     from sgcli.features.classifier import open_panel
     from sgcli.media import streams
-    from sgcli.metrics.feature_store import forget_finished
-    from sgcli.metrics.registry import Metric, run
+    from sgcli.metrics.registry import Metric
     from sgcli.metrics.separability import measure
 
     if directions == "-":
@@ -74,11 +74,9 @@ def separability(
             keep_directions(samples, in_w, job.G.num_ws, directions)
 
     metric = Metric("separability", partial(measure, panel=panel, use=use), PUBLISHED_NUM, looks_inside=True)
-    lines = run(metric, job)
-    shared.report(lines, as_json)
-    if sys.stdout.isatty() and not as_json:
+    lines = shared.measure(metric, job, as_json)
+    if job.group.leads and sys.stdout.isatty() and not as_json:
         print_attributes(lines)
-    forget_finished()
 
 
 def keep_directions(samples: Samples, in_w: Separability, num_ws: int, path: str) -> None:

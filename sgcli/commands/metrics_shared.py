@@ -3,15 +3,15 @@
 A command that measures is these few lines, and a row in `sgcli/metrics/registry.py`:
 
     def swd(sources: Sources = None, model: ModelFile = None, data: Data = None, num: Num = None, seed: … ) -> None:
-        from sgcli.metrics.registry import METRICS, run
+        from sgcli.metrics.registry import METRICS
 
         job = open_job(sources, model, data, num=num, seed=seed, batch=batch, device=device)
-        report(run(METRICS["swd"], job), as_json)
+        measure(METRICS["swd"], job, as_json)
 
 Where the command has options of its own, it makes its row from the registered one:
 
         metric = replace(METRICS["ppl-w"], name="ppl-z-end", measure=partial(ppl.measure, space="z", sampling="end"))
-        report(run(metric, job), as_json)
+        measure(metric, job, as_json)
 """
 
 from __future__ import annotations
@@ -27,7 +27,21 @@ from sgcli.commands import options
 from sgcli.errors import SgError, UsageError
 
 if TYPE_CHECKING:
+    from sgcli.distributed.group import Group
     from sgcli.metrics.job import Job
+    from sgcli.metrics.registry import Metric
+
+
+def start_workers(context: typer.Context, count: int) -> int:
+    """Run the command in `count` processes of its own, where it is not one of them already."""
+    from sgcli.distributed.workers import is_worker, run_workers
+
+    if count > 1 and not is_worker():
+        options.prepare_workers("auto", count)
+        run_workers(count, context.find_root().obj)
+        raise typer.Exit
+    return count
+
 
 Sources = Annotated[
     list[Path] | None,
@@ -59,6 +73,22 @@ Weights = Annotated[
 ]
 Trust = Annotated[bool, typer.Option("--trust", help="Execute the code in a TorchScript file.")]
 Stderr = Annotated[bool, typer.Option("--stderr", help="Estimate standard errors by leaving out groups of pictures.")]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch", min=1, help="Pictures computed at a time; does not change them. Default: 16, of small ones up to 64."
+    ),
+]
+Procs = Annotated[
+    int,
+    typer.Option(
+        "--procs",
+        min=1,
+        metavar="N",
+        callback=start_workers,
+        help="Workers on this machine that share the work: one per GPU, or processes.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line, also on a terminal.")]
 
 
@@ -69,7 +99,7 @@ def open_job(
     *,
     num: int | None = None,
     seed: int = 0,
-    batch: int = 16,
+    batch: int | None = None,
     device: str = "auto",
     trunc: float = 1.0,
     protocol: str = "nvidia",
@@ -113,7 +143,6 @@ def open_job(
         group=group,
         num=num,
         seed=seed,
-        batch=batch,
         device=where,
         protocol=rules,
         extractor=extractor,
@@ -123,9 +152,27 @@ def open_job(
     )
 
 
-def report(lines: list[dict[str, Any]], as_json: bool) -> None:
-    """Print results: a table's rows on a terminal, else one JSON object per line."""
-    for line in lines:
+def measure(metric: Metric, job: Job, as_json: bool) -> list[dict[str, Any]]:
+    """Measure, print and return what was found."""
+    from sgcli.metrics.registry import run
+
+    lines = run(metric, job)
+    report(lines, as_json, job.group)
+    finish(job.group)
+    return lines
+
+
+def finish(group: Group) -> None:
+    """When results are printed: what was stored to go on after a stop can go."""
+    from sgcli.metrics.rows import forget_finished
+
+    forget_finished()
+    group.close()
+
+
+def report(lines: list[dict[str, Any]], as_json: bool, group: Group) -> None:
+    """Print results, on worker 0: a table's rows on a terminal, else one JSON object per line."""
+    for line in lines if group.leads else ():
         print(json.dumps(line) if as_json or not sys.stdout.isatty() else describe(line), flush=True)
 
 
@@ -159,7 +206,7 @@ def measure_several(requests: list[Any], job: Job, as_json: bool, sink: Any = No
             failures.setdefault(error.message, []).append(request.name)
             hints.append(error.hint)
             continue
-        report(lines, as_json)
+        report(lines, as_json, job.group)
         if sink is not None:
             sink(lines)
     if failures:

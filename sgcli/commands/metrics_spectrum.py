@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 import time
@@ -11,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sgcli.commands import metrics_shared as shared
 from sgcli.commands import options
 from sgcli.errors import SgError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from sgcli.metrics.rows import Compute
     from sgcli.metrics.sources import Pictures
     from sgcli.metrics.spectrum import Spectrum
 
@@ -36,9 +37,10 @@ def spectrum(
     num: Annotated[int, typer.Option("--num", min=1, help="Pictures of each source, at most.")] = 1000,
     seed: options.Seed = 0,
     trunc: options.Truncation = 1.0,
-    batch: options.Batch = 16,
+    batch: shared.Batch = None,
     device: options.Device = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line, also on a terminal.")] = False,
+    procs: shared.Procs = 1,
+    as_json: shared.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Compare sets of pictures, drawn or real, by their average power spectrum.
@@ -48,29 +50,39 @@ def spectrum(
     if output is not None and output.suffix.lower() != ".png":
         raise UsageError(f"-o {output}: spectra are drawn as a PNG", f"-o {output.with_suffix('.png')}")
 
+    from sgcli.metrics.rows import compute_rows, key_of
     from sgcli.metrics.spectrum import average_spectrum, pixel_statistics
 
+    group = options.join_group(device)
     sets = [open_pictures(path, num, seed, trunc, batch, device) for path in sources]
     for path, pictures in zip(sources, sets, strict=True):
         if pictures.resolution != sets[0].resolution:
             sizes = f"{sources[0]} has {sets[0].resolution}², {path} has {pictures.resolution}²"
             raise UsageError(f"spectra of one resolution can be compared, and {sizes}", "compare them one by one")
-    mean, std = pixel_statistics(itertools.chain.from_iterable(sets[0].batches(sets[0].count(num))))
+
+    def rows(what: str, count: int, compute: Compute, block: int | None = None) -> np.ndarray:
+        key = key_of(what, block, num, sets[0].key, pictures.key)
+        return compute_rows(what, count, compute, block, key=key, group=group)
+
+    pictures = sets[0]
+    mean, std = pixel_statistics(pictures, pictures.count(num), rows)
     if std == 0:
         raise SgError(f"{sources[0]}: all its pictures are of one colour", "name a set of real pictures first")
     spectra = []
     for path, pictures in zip(sources, sets, strict=True):
         started = time.monotonic()
         count = pictures.count(num)
-        spectra.append(average_spectrum(itertools.chain.from_iterable(pictures.tracked(count)), mean, std))
+        spectra.append(average_spectrum(pictures, count, mean, std, rows))
         protocol = {"num": count, "seed": seed, "mean": round(mean, 4), "std": round(std, 4)}
         facts = describe(spectra[-1], path, pictures, protocol, time.monotonic() - started)
-        report(facts, as_json or not sys.stdout.isatty())
-    if output is not None:
+        if group.leads:
+            report(facts, as_json or not sys.stdout.isatty())
+    if output is not None and group.leads:
         draw(spectra, [path.name.removesuffix(path.suffix) for path in sources], output)
+    shared.finish(group)
 
 
-def open_pictures(path: Path, num: int, seed: int, trunc: float, batch: int, device: str) -> Pictures:
+def open_pictures(path: Path, num: int, seed: int, trunc: float, batch: int | None, device: str) -> Pictures:
     """The pictures of a model or a data set; `num` of a model are kept. Raises UsageError for anything else."""
     from sgcli.metrics.open_source import open_source
     from sgcli.metrics.sources import DrawnPictures, Pictures

@@ -13,8 +13,9 @@ def swd(
     num: shared.Num = None,
     trunc: shared.Trunc = 1.0,
     seed: options.Seed = 0,
-    batch: options.Batch = 16,
+    batch: shared.Batch = None,
     device: options.Device = "auto",
+    procs: shared.Procs = 1,
     as_json: shared.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -26,7 +27,7 @@ def swd(
 
     sg metrics swd fakes/ faces.zip --num 4096
     """
-    from sgcli.metrics.registry import METRICS, run
+    from sgcli.metrics.registry import METRICS
 
     job = shared.open_job(sources, model, data, num=num, seed=seed, batch=batch, device=device, trunc=trunc)
-    shared.report(run(METRICS["swd"], job), as_json)
+    shared.measure(METRICS["swd"], job, as_json)

@@ -27,7 +27,7 @@ def watch(
     ] = "swd,fid1k-random",
     data: shared.Data = None,
     seed: options.Seed = 0,
-    batch: options.Batch = 16,
+    batch: shared.Batch = None,
     device: options.Device = "auto",
     as_json: shared.Json = False,
     quiet: options.Quiet = False,
@@ -39,8 +39,8 @@ def watch(
 
     sg metrics watch runs/00000-sg2-faces --metrics fid10k,swd
     """
-    from sgcli.metrics.feature_store import forget_finished
     from sgcli.metrics.registry import parse_metrics
+    from sgcli.metrics.rows import forget_finished
     from sgcli.progress import notice
     from sgcli.training.run import Run
 

@@ -20,7 +20,7 @@ import torch
 import torch.distributed as dist
 
 from sgcli.distributed.watch import Watch
-from sgcli.errors import SgError
+from sgcli.errors import SgError, is_out_of_memory
 
 T = TypeVar("T")
 Dealt = TypeVar("Dealt", bound=Any)
@@ -64,6 +64,19 @@ class Group:
         """The largest of the workers' numbers."""
         return number
 
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Around work that may take more memory than there is: where one worker runs out, all raise OutOfMemory.
+
+        So none waits for one that has given up, and they can try again together.
+        """
+        try:
+            yield
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise OutOfMemory(self.rank) from error
+            raise
+
     def from_leader(self, value: T) -> T:
         """What worker 0 has."""
         return value
@@ -75,6 +88,11 @@ class Group:
     def collect_rows(self, rows: torch.Tensor, count: int) -> torch.Tensor:
         """Dealt rows `[n, …]` put together again, `[count, …]`, for every worker."""
         return rows
+
+    def check(self, failure: Exception | None) -> None:
+        """Raise what went wrong on this worker or, on all of them, on another one, so that none waits for it."""
+        if failure is not None:
+            raise failure
 
     def wait(self) -> None:
         """Until all workers are here."""
@@ -95,6 +113,7 @@ class Workers(Group):
 
     def __init__(self, device: torch.device, patience: float):
         self.device = device
+        self._attempts = False
         meeting = dist.rendezvous("env://", timeout=datetime.timedelta(seconds=patience))
         store, self.rank, self.world = next(meeting)
         self._watch = Watch(store, self.rank, self.world, patience)
@@ -126,6 +145,24 @@ class Workers(Group):
             dist.all_reduce(tensor, dist.ReduceOp.MAX)
         return int(tensor)
 
+    @contextlib.contextmanager
+    def attempt(self) -> Iterator[None]:
+        self._attempts = True
+        try:
+            yield
+            self._agree()
+        except Exception as error:
+            # Whoever runs out goes where the others are going: to their next meeting, which begins with an agreement.
+            if is_out_of_memory(error) and not isinstance(error, OutOfMemory):
+                self._agree(ran_out=True)
+            raise
+        finally:
+            self._attempts = False
+
+    def _agree(self, ran_out: bool = False) -> None:
+        if worker := self.largest(self.rank + 1 if ran_out else 0):
+            raise OutOfMemory(worker - 1)
+
     def from_leader(self, value: T) -> T:
         box = [value]
         with self._together():
@@ -151,6 +188,15 @@ class Workers(Group):
             dist.all_gather(everyone, padded)
         return torch.stack(everyone, dim=1).flatten(0, 1)[:count]
 
+    def check(self, failure: Exception | None) -> None:
+        hint = getattr(failure, "hint", None)
+        told = None if failure is None else (getattr(failure, "message", str(failure)), hint)
+        others = self.collect([told])
+        first = self.from_leader(next((text for text in others if text is not None), None))
+        super().check(failure)
+        if first is not None:
+            raise SgError(*first)
+
     def wait(self) -> None:
         self.total(0)
 
@@ -160,6 +206,8 @@ class Workers(Group):
         dist.destroy_process_group()
 
     def _sum_(self, tensor: torch.Tensor) -> torch.Tensor:
+        if self._attempts:
+            self._agree()
         with self._together():
             dist.all_reduce(tensor)
         return tensor
@@ -180,7 +228,15 @@ class WorkerLost(SgError):
     """Another worker of the group has ended or cannot be reached."""
 
     def __init__(self, message: str):
-        super().__init__(message, "start it again with --resume auto, which goes on from the newest snapshot")
+        super().__init__(message, "start it again: sg train goes on with --resume auto, metrics do by themselves")
+
+
+class OutOfMemory(MemoryError):
+    """Worker number `worker` of the group ran out of memory in an attempt."""
+
+    def __init__(self, worker: int):
+        super().__init__(f"out of memory on worker {worker}")
+        self.worker = worker
 
 
 class _Mean(torch.autograd.Function):

@@ -47,7 +47,8 @@ def run_workers(count: int, arguments: Sequence[str]) -> None:
     if status < 0:
         raise SgError(
             f"worker {failed} of {count} was killed ({signal.Signals(-status).name}); the others were stopped",
-            "start it again with --resume auto; if the machine ran out of memory, with a smaller --batch-gpu",
+            "start it again: sg train goes on with --resume auto, metrics do by themselves; if the machine ran out of "
+            "memory, with a smaller --batch-gpu or --batch",
         )
     raise SystemExit(status)
 

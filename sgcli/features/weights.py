@@ -87,6 +87,8 @@ def read_weights(path: str | os.PathLike) -> dict[str, torch.Tensor]:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, safetensors.SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "not saved by PyTorch, or with code in it"
         raise FormatError(f"{path}: not a file of weights ({reason})", hint) from error
     if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
         raise FormatError(f"{path}: holds something else than tensors by name", hint)

@@ -8,21 +8,22 @@ of where that is possible; it is compared with what the generator draws from a m
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from sgcli.errors import SgError
+from sgcli.latents.draw import to_ws
+from sgcli.latents.seeds import latents_of_seeds
 from sgcli.metrics.results import Value
+from sgcli.metrics.rows import Rows, at_once
 from sgcli.metrics.sources import DrawnPictures
 from sgcli.models.base import Generator
 from sgcli.models.fourier_input import movable_input, place
 from sgcli.models.precision import fixed_precision
 from sgcli.ops.upfirdn2d import filter2d, upsample2d
-from sgcli.progress import track
 
 if TYPE_CHECKING:
     from sgcli.metrics.job import Job
@@ -33,6 +34,10 @@ GRID_REACH = 64  # pixels to either side of the grid that the filter is computed
 ROTATION_UPSAMPLING = 4
 MAX_SHIFT = 0.125  # of EQ-T, in picture widths
 PEAK = 2.0  # range of pixel values
+SHARING = 4  # pictures that share a transform, as published
+BLOCK = 16  # pictures, a multiple of SHARING: few, since StyleGAN3 takes its time on a CPU
+STUCK = "its input cannot be moved or turned"
+MOVABLE_HINT = "EQ-T and EQ-R are for --arch sg3-b to sg3-r"
 
 Masked = tuple[torch.Tensor, torch.Tensor]  # a picture, and 1 where it is valid
 
@@ -135,20 +140,16 @@ def _look_up(img: torch.Tensor, grid: torch.Tensor, mode: str) -> torch.Tensor:
 # ----- the metrics
 
 
-@dataclass
-class Agreement:
-    """Squared differences of references and tests, pooled over many pictures."""
+def squared_error(reference: torch.Tensor, test: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Of each picture: the sum of squared differences where `mask` is 1, and the sum of the mask. `[N, 2]`, float64."""
+    error = ((reference - test).double().square() * mask).sum(dim=(1, 2, 3))
+    return torch.stack([error, mask.double().sum(dim=(1, 2, 3))], dim=1)
 
-    error: float = 0.0
-    weight: float = 0.0
 
-    def add(self, reference: torch.Tensor, test: torch.Tensor, mask: torch.Tensor) -> None:
-        self.error += float(((reference - test).double().square() * mask).sum())
-        self.weight += float(mask.double().sum())
-
-    def psnr(self) -> float:
-        """20 log10(2) - 10 log10(mean squared difference), in dB."""
-        return 20 * math.log10(PEAK) - 10 * math.log10(max(self.error / self.weight, 1e-30))
+def psnr(errors: np.ndarray) -> float:
+    """20 log10(2) - 10 log10(mean squared difference), in dB, pooled over pictures: `[N, 2]` from `squared_error`."""
+    error, weight = errors.sum(axis=0)
+    return float(20 * math.log10(PEAK) - 10 * math.log10(max(error / weight, 1e-30)))
 
 
 @torch.no_grad()
@@ -156,7 +157,7 @@ def draw(G: Generator, ws: torch.Tensor, transform: torch.Tensor | None = None) 
     """Pictures of `ws` with the input transformed (None: as it is). Raises SgError where it cannot be."""
     movable = movable_input(G.synthesis)
     if movable is None:
-        raise SgError("this generator's input cannot be moved or turned", "EQ-T and EQ-R are for --arch sg3-b to sg3-r")
+        raise SgError(f"this generator: {STUCK}", MOVABLE_HINT)
     kept = movable.transform.clone()
     try:
         movable.transform.copy_(torch.eye(3) if transform is None else transform)
@@ -165,57 +166,59 @@ def draw(G: Generator, ws: torch.Tensor, transform: torch.Tensor | None = None) 
         movable.transform.copy_(kept)
 
 
-def eq_t(G: Generator, ws: torch.Tensor, x: float, y: float, agreement: Agreement) -> None:
-    """Add one batch of EQ-T: the input moved by (x, y). ws `[N, num_ws, w_dim]`."""
+def eq_t(G: Generator, ws: torch.Tensor, x: float, y: float) -> torch.Tensor:
+    """EQ-T of pictures whose input is moved by (x, y), as from `squared_error`. ws `[N, num_ws, w_dim]`."""
     reference, mask = translate(draw(G, ws), x, y)
-    agreement.add(reference, draw(G, ws, place((x, y))), mask)
+    return squared_error(reference, draw(G, ws, place((x, y))), mask)
 
 
-def eq_r(G: Generator, ws: torch.Tensor, angle: float, agreement: Agreement) -> None:
-    """Add one batch of EQ-R: the input turned by `angle`. ws `[N, num_ws, w_dim]`."""
+def eq_r(G: Generator, ws: torch.Tensor, angle: float) -> torch.Tensor:
+    """EQ-R of pictures whose input is turned by `angle`, as from `squared_error`. ws `[N, num_ws, w_dim]`."""
     reference, mask = rotate(draw(G, ws), angle)
     test, test_mask = pseudo_rotate(draw(G, ws, place(rotate=angle)), angle)
-    agreement.add(reference, test, mask * test_mask)
+    return squared_error(reference, test, mask * test_mask)
 
 
-@torch.no_grad()
 def measure_equivariance(
     G: Generator,
-    kind: str,                           # a key of KINDS
-    *,
-    num_samples: int,                    # the paper takes 50 000
-    seed: int,
-    batch: int = 4,                      # pictures that share one transform, and that are computed at a time
-    labels: torch.Tensor | None = None,  # [M, c_dim] to draw from, where G is conditional
+    kind: str,                  # a key of KINDS
+    seeds: Sequence[int],       # one per picture; the paper takes 50 000
+    labels: Callable[[list[int]], torch.Tensor | None] = lambda seeds: None,  # [N, c_dim] of each seed; None: zeros
+    rows: Rows = at_once,
 ) -> float:  # fmt: skip
     """EQ-T (whole pixels, "eqt_int"; any shift, "eqt_frac") or EQ-R ("eqr") of a generator, in dB.
 
-    One squared difference is pooled over all pictures, computed in fp32, as the protocol wants. Raises SgError for a
-    generator whose input cannot be moved.
+    Four pictures in a row share a transform, which follows from the seed of the first. The squared difference is pooled
+    over all pictures, computed in fp32, as the protocol wants. Raises SgError for a generator whose input cannot be
+    moved, or that draws NaN.
     """
-    rng = np.random.default_rng(seed)
     device = next(G.parameters()).device
-    agreement = Agreement()
-    sizes = [min(batch, num_samples - start) for start in range(0, num_samples, batch)]
-    with fixed_precision(G, "fp32"):
-        for n in track(sizes, WORDS[kind], total=num_samples, unit="pictures", size=int):
-            z = torch.from_numpy(rng.standard_normal([n, G.z_dim], dtype=np.float32)).to(device)
-            c = torch.zeros(n, 0) if labels is None else labels[rng.integers(len(labels), size=n)]
-            KINDS[kind](G, G.mapping(z, c.to(device)), rng, agreement)
-    return agreement.psnr()
+
+    @torch.no_grad()
+    def compute(start: int, stop: int) -> np.ndarray:
+        errors = []
+        with fixed_precision(G, "fp32"):
+            for first in range(start, stop, SHARING):
+                some = list(seeds[first : min(first + SHARING, stop)])
+                c = labels(some)
+                z = torch.from_numpy(latents_of_seeds(some, G.z_dim)).to(device)
+                ws = to_ws(G, z, None if c is None else c.to(device))
+                errors.append(KINDS[kind](G, ws, np.random.default_rng(some[0])).cpu())
+        found = torch.cat(errors).numpy()
+        if not np.isfinite(found).all():
+            raise SgError("the model draws NaN or infinite values", "take an earlier snapshot of its run")
+        return found
+
+    return psnr(rows(WORDS[kind], len(seeds), compute, BLOCK))
 
 
 def measure(job: Job, num: int, *, kind: str) -> list[Value]:
-    """Equivariance of a model over `num` pictures, four of which share a transform, as published."""
+    """Equivariance of a model over `num` pictures."""
     G, drawn = job.G, job.fake
     assert isinstance(drawn, DrawnPictures)
-    if drawn.labels_from is not None:
-        labels: torch.Tensor | None = torch.from_numpy(drawn.labels_from.labels(range(drawn.labels_from.num_images)))
-    else:
-        labels = torch.eye(G.c_dim) if G.c_dim else None
-    decibels = measure_equivariance(G, kind, num_samples=num, seed=job.seed, labels=labels)
-    if not math.isfinite(decibels):
-        raise SgError(f"{drawn.name}: draws NaN or infinite values", "take an earlier snapshot of its run")
+    if not is_movable(job):
+        raise SgError(f"{drawn.name}: {STUCK}", MOVABLE_HINT)
+    decibels = measure_equivariance(G, kind, drawn.seeds(range(num)), drawn.labels, job.rows())
     return [Value(decibels, {"unit": "dB", "num_fake": num})]
 
 
@@ -224,18 +227,18 @@ def is_movable(job: Job) -> bool:
     return isinstance(job.fake, DrawnPictures) and movable_input(job.fake.G.synthesis) is not None
 
 
-def _eqt_int(G: Generator, ws: torch.Tensor, rng: np.random.Generator, agreement: Agreement) -> None:
+def _eqt_int(G: Generator, ws: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     x, y = np.round(rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2) * G.img_resolution) / G.img_resolution
-    eq_t(G, ws, x, y, agreement)
+    return eq_t(G, ws, x, y)
 
 
-def _eqt_frac(G: Generator, ws: torch.Tensor, rng: np.random.Generator, agreement: Agreement) -> None:
+def _eqt_frac(G: Generator, ws: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     x, y = rng.uniform(-MAX_SHIFT, MAX_SHIFT, 2)
-    eq_t(G, ws, x, y, agreement)
+    return eq_t(G, ws, x, y)
 
 
-def _eqr(G: Generator, ws: torch.Tensor, rng: np.random.Generator, agreement: Agreement) -> None:
-    eq_r(G, ws, rng.uniform(-math.pi, math.pi), agreement)
+def _eqr(G: Generator, ws: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    return eq_r(G, ws, rng.uniform(-math.pi, math.pi))
 
 
 WORDS = {"eqt_int": "EQ-T", "eqt_frac": "EQ-T of any shift", "eqr": "EQ-R"}

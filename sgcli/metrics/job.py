@@ -16,6 +16,7 @@ from sgcli.errors import UsageError
 from sgcli.features.extractors import Extractor, Protocol, load_extractor
 from sgcli.metrics import feature_store
 from sgcli.metrics.fid import Statistics
+from sgcli.metrics.rows import BLOCK_ROWS, Compute, Rows, compute_rows, key_of
 from sgcli.metrics.sources import DrawnPictures, FeatureFile, Pictures, Source, StatisticsFile
 from sgcli.models.base import Generator
 
@@ -40,7 +41,6 @@ class Job:
     real: Source | None = None
     num: int | None = None
     seed: int = 0
-    batch: int = 16
     device: torch.device = CPU
     protocol: Protocol = field(default_factory=lambda: Protocol.named("nvidia"))
     extractor: str | None = None
@@ -55,6 +55,11 @@ class Job:
         """The same job for something else to measure; what is known of the real pictures stays."""
         known = {key: features for key, features in self._features.items() if key[0] == "data"}
         return replace(self, fake=fake, _features=known)
+
+    @property
+    def batch(self) -> int:
+        """Pictures of the measured model that are computed at a time."""
+        return self.fake.batch if isinstance(self.fake, DrawnPictures) else BLOCK_ROWS
 
     @property
     def G(self) -> Generator:
@@ -77,6 +82,24 @@ class Job:
         if self.real is None:
             raise UsageError("this metric compares with real pictures, and none were given", DATA_HINT)
         return self.real
+
+    def take(self, role: str, count: int) -> torch.Tensor:
+        """The first `count` pictures of "fake" or "data", uint8 `[count, C, R, R]`; see `Pictures.take`."""
+        return self.pictures(role).take(count, self.group)
+
+    def rows(self, *parts: object) -> Rows:
+        """How a metric has its rows computed, resumably and by all workers.
+
+        parts: what they follow from, besides what is measured, what it is held against, and their names.
+        """
+        sources = [source.key for source in (self.fake, self.real) if source is not None]
+
+        def rows(what: str, count: int, compute: Compute, block: int | None = None) -> np.ndarray:
+            block = block or max(BLOCK_ROWS, self.batch)
+            key = key_of(what, block, *sources, *parts)
+            return compute_rows(what, count, compute, block, key=key, group=self.group)
+
+        return rows
 
     def load_extractor(self, usual: str) -> Extractor:
         """The feature network: the one asked for, else `usual`. Loaded once."""
@@ -114,10 +137,10 @@ class Job:
             features = self.features(role, usual_extractor, wanted, at_least=2)
             return Statistics.of(features, self.protocol.covariance_ddof)
 
-        if not isinstance(source, Pictures) or source.limit is None or self.group.world > 1:
-            return compute()  # and workers must not come to differ in what they find on disk
-        count = self._count(source, role, wanted, at_least=2)
-        return feature_store.remembered_statistics(source, self.load_extractor(usual_extractor), count, compute)
+        if not isinstance(source, Pictures) or source.limit is None:
+            return compute()
+        count, extractor = self._count(source, role, wanted, at_least=2), self.load_extractor(usual_extractor)
+        return feature_store.remembered_statistics(source, extractor, count, compute, self.group)
 
     def _count(self, source: Pictures, role: str, wanted: int | None, at_least: int) -> int:
         if role == "data" and source.limit is None:  # a model in the place of a data set has no "all"

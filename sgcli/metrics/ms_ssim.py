@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
+from sgcli.errors import UsageError
 from sgcli.metrics.pixels import as_rgb, check_pictures, check_same_shape, filter_separably
 from sgcli.metrics.results import Value
+from sgcli.metrics.rows import Rows, at_once
 
 if TYPE_CHECKING:
     from sgcli.metrics.job import Job
@@ -38,7 +41,7 @@ def ms_ssim(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.cat([_ms_ssim(as_rgb(some_a), as_rgb(some_b)) for some_a, some_b in pairs])
 
 
-def ms_ssim_diversity(images: torch.Tensor, num_pairs: int = 5000, *, seed: int) -> float:
+def ms_ssim_diversity(images: torch.Tensor, num_pairs: int = 5000, *, seed: int, rows: Rows = at_once) -> float:
     """Mean MS-SSIM over random pairs of one set: the higher, the less the set varies.
 
     `images`: as for `ms_ssim`, at least two. No picture serves twice before all have served once, so 10,000 pictures
@@ -52,8 +55,12 @@ def ms_ssim_diversity(images: torch.Tensor, num_pairs: int = 5000, *, seed: int)
     num_shuffles = -(-num_pairs // pairs_per_shuffle)
     shuffles = [torch.randperm(len(images), generator=generator)[: 2 * pairs_per_shuffle] for _ in range(num_shuffles)]
     pairs = torch.cat(shuffles).view(-1, 2)[:num_pairs].to(images.device)
-    values = [ms_ssim(images[some[:, 0]], images[some[:, 1]]) for some in pairs.split(PAIRS_AT_ONCE)]
-    return float(torch.cat(values).double().mean())
+
+    def compute(start: int, stop: int) -> np.ndarray:
+        parts = pairs[start:stop].split(PAIRS_AT_ONCE)
+        return torch.cat([ms_ssim(images[some[:, 0]], images[some[:, 1]]) for some in parts]).cpu().numpy()
+
+    return float(rows("similarity of pairs", len(pairs), compute).mean(dtype=np.float64))
 
 
 def _check_sides(images: torch.Tensor) -> None:
@@ -95,6 +102,10 @@ def _window_mean(x: torch.Tensor) -> torch.Tensor:
 def measure(job: Job, num: int) -> list[Value]:
     """Diversity of `num` pictures, in half as many pairs."""
     pictures = job.pictures("fake")
+    if pictures.resolution < MIN_SIDE:
+        size = f"MS-SSIM takes pictures from {MIN_SIDE}², not {pictures.resolution}²"
+        raise UsageError(f"{pictures.name}: {size}", "sg metrics pr takes any size: recall tells how varied they are")
     count = pictures.count(num, 2)
-    value = ms_ssim_diversity(pictures.take(count), count // 2, seed=job.seed)
+    rows = job.rows(count, job.seed)
+    value = ms_ssim_diversity(job.take("fake", count), count // 2, seed=job.seed, rows=rows)
     return [Value(value, {"num_fake": count, "num_pairs": count // 2})]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,14 +18,14 @@ import torch
 import torch.nn.functional as F
 
 from sgcli.metrics.results import Value
-from sgcli.progress import track
+from sgcli.metrics.rows import Rows
 
 if TYPE_CHECKING:
     from sgcli.metrics.job import Job
     from sgcli.metrics.sources import Pictures
 
 PIXEL_SIDE = 32  # larger pictures are compared at about this size: fine grain has no place in "the same picture"
-BLOCK_ROWS = 4096
+ROWS_AT_ONCE = 4096
 CLOSE_PERCENT = 1  # of the training pictures' distances: what is closer counts as a copy
 
 
@@ -76,7 +77,7 @@ def measure(
     num: int,
     *,
     k: int = 1,
-    use: Callable[[Neighbours], None] | None = None,  # is given the neighbours of the measured pictures
+    use: Callable[[Neighbours], None] | None = None,  # worker 0: the neighbours of the measured pictures
 ) -> list[Value]:
     """How much closer generated pictures are to training pictures than those are to each other.
 
@@ -84,16 +85,13 @@ def measure(
     """
     fake, real = job.pictures("fake"), job.pictures("data")
     num_fake, num_real = fake.count(num), real.count(None, k + 1)
-    queries, everything = _rows(job, fake, "fake", num_fake), _rows(job, real, "data", num_real)
+    queries, everything = _describe(job, fake, "fake", num_fake), _describe(job, real, "data", num_real)
+    network = job.load_extractor(job.extractor).facts() if job.extractor else {}
     picks = np.random.default_rng(job.seed).choice(num_real, min(num_fake, num_real), replace=False)
-
-    def blocks(what: str) -> Iterable[np.ndarray]:
-        cut = [everything[start : start + BLOCK_ROWS] for start in range(0, num_real, BLOCK_ROWS)]
-        return track(cut, what, total=num_real, unit="pictures", size=len)
-
-    near = find_nearest(queries, blocks("closest to generated"), k)
-    among = find_nearest(everything[picks], blocks("closest among training"), 1, picks)
-    if use is not None:
+    rows = job.rows(num_fake, num_real, k, job.seed, network)
+    near = _find(queries, everything, k, None, rows, "closest to measured ones")
+    among = _find(everything[picks], everything, 1, picks, rows, "closest among training pictures")
+    if use is not None and job.group.leads:
         use(near)
     closest, usual = near.distances[:, 0], among.distances[:, 0]
     threshold = np.percentile(usual, CLOSE_PERCENT)
@@ -102,15 +100,34 @@ def measure(
         "median_among_real": float(np.median(usual)),
         "share_of_copies": float((closest < threshold).mean()),
         "compared": "features" if job.extractor else "pixels",
-        **(job.load_extractor(job.extractor).facts() if job.extractor else {}),
+        **network,
         "num_real": num_real,
         "num_fake": num_fake,
     }
     return [Value(facts["median_distance"] / max(facts["median_among_real"], 1e-12), facts)]
 
 
-def _rows(job: Job, pictures: Pictures, role: str, count: int) -> np.ndarray:
+def _describe(job: Job, pictures: Pictures, role: str, count: int) -> np.ndarray:
     """What describes each picture, `[count, F]` float32."""
     if job.extractor is not None:
         return job.features(role, job.extractor, count if role == "fake" else None)
-    return np.concatenate([describe_pixels(part) for part in pictures.tracked(count)])
+
+    def compute(start: int, stop: int) -> np.ndarray:
+        return np.concatenate([describe_pixels(part) for part in pictures.batches(count, start, stop)])
+
+    return job.rows(role, count)(f"pixels of {Path(pictures.name).name}", count, compute)
+
+
+def _find(
+    queries: np.ndarray, everything: np.ndarray, k: int, own_numbers: np.ndarray | None, rows: Rows, what: str
+) -> Neighbours:
+    """`find_nearest` by `rows`."""
+    blocks = [everything[start : start + ROWS_AT_ONCE] for start in range(0, len(everything), ROWS_AT_ONCE)]
+
+    def compute(start: int, stop: int) -> np.ndarray:
+        own = None if own_numbers is None else own_numbers[start:stop]
+        found = find_nearest(queries[start:stop], blocks, k, own)
+        return np.concatenate([found.distances, found.numbers], axis=1)
+
+    distances, numbers = np.split(rows(what, len(queries), compute), 2, axis=1)
+    return Neighbours(distances, numbers.astype(np.int64))

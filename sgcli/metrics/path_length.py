@@ -20,7 +20,6 @@ from sgcli.models import path_length
 from sgcli.models.base import Generator
 from sgcli.models.noise import random_noise_maps
 from sgcli.models.precision import fixed_precision
-from sgcli.progress import track
 
 if TYPE_CHECKING:
     from sgcli.metrics.job import Job
@@ -42,15 +41,16 @@ def measure(job: Job, num: int) -> list[Value]:
     """Mean length over `num` pictures, and how much it varies among them."""
     G, drawn = job.G, job.fake
     assert isinstance(drawn, DrawnPictures)
-    seeds = drawn.seeds(range(num))
-    batches = [seeds[start : start + job.batch] for start in range(0, num, job.batch)]
-    parts = [
-        lengths_of_seeds(G, some, drawn.labels(some))
-        for some in track(batches, "path lengths", total=num, unit="pictures", size=len)
-    ]
-    lengths = np.concatenate(parts).astype(np.float64)
-    if not np.isfinite(lengths).all():
-        raise SgError(f"{drawn.name}: its path lengths are not finite", "take an earlier snapshot of its run")
+
+    def compute(start: int, stop: int) -> np.ndarray:
+        parts = [range(first, min(first + job.batch, stop)) for first in range(start, stop, job.batch)]
+        seeds = [drawn.seeds(part) for part in parts]
+        lengths = np.concatenate([lengths_of_seeds(G, some, drawn.labels(some)) for some in seeds])
+        if not np.isfinite(lengths).all():
+            raise SgError(f"{drawn.name}: its path lengths are not finite", "take an earlier snapshot of its run")
+        return lengths
+
+    lengths = job.rows()("path lengths", num, compute).astype(np.float64)
     mean, deviation = float(lengths.mean()), float(lengths.std())
     spread = {"std": deviation, "relative_std": deviation / mean if mean else 0.0, "stderr": deviation / num**0.5}
     return [Value(mean, {**spread, "num_fake": num})]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +11,10 @@ import torch
 from sgcli.data.images import read_image, to_array
 from sgcli.data.source import open_source
 from sgcli.errors import SgError, UsageError
+from sgcli.files import sha256_of_file
 from sgcli.media.streams import read_picture
 from sgcli.metrics.pixels import as_rgb
+from sgcli.metrics.rows import key_of
 from sgcli.progress import notice
 
 
@@ -25,22 +26,46 @@ class Pair(NamedTuple):
     b: torch.Tensor
 
 
-def count_pairs(a: Path, b: Path) -> int:
-    """How many pairs `read_pairs` will read. Raises SgError where a path is missing or nothing belongs together."""
-    return len(_common_names(a, b)) if _is_set(a, b) else 1
+class FilePair:
+    """The pair of two picture files."""
+
+    def __init__(self, a: Path, b: Path):
+        self.a, self.b = a, b
+        self.names = [a.name]
+        self.key = key_of(*(None if str(path) == "-" else sha256_of_file(path) for path in (a, b)))
+
+    def __getitem__(self, number: int) -> Pair:
+        return _pair(self.a.name, read_picture(self.a), read_picture(self.b))
 
 
-def read_pairs(a: Path, b: Path) -> Iterator[Pair]:
-    """The pair of two files, or those files of two folders (or zips) that have one name, whatever their suffix."""
-    if not _is_set(a, b):
-        yield _pair(a.name, read_picture(a), read_picture(b))
-        return
-    sources = open_source(a), open_source(b)
-    for names in _common_names(a, b).values():
-        arrays = [
-            to_array(read_image(source.read(name), name).image) for source, name in zip(sources, names, strict=True)
-        ]
-        yield _pair(names[0], *arrays)
+class SetPairs:
+    """Those files of two folders (or zips) that have one name, whatever their suffix. Raises SgError without any.
+
+    names   in the first set
+    key     changes with the content of either set
+    """
+
+    def __init__(self, a: Path, b: Path):
+        self._sources = open_source(a), open_source(b)
+        first, second = ({name.rpartition(".")[0]: name for name in source.names} for source in self._sources)
+        self._names = [(first[stem], second[stem]) for stem in first if stem in second]
+        if not self._names:
+            hint = f"ls {a}, ls {b}: pairs go by their names"
+            raise SgError(f"{a} and {b}: no picture has the same name in both", hint)
+        if left_out := len(first) + len(second) - 2 * len(self._names):
+            notice(f"{left_out} pictures are in one of the two sets only, and left out")
+        self.names = [name for name, _ in self._names]
+        self.key = key_of(*(source.fingerprint() for source in self._sources))
+
+    def __getitem__(self, number: int) -> Pair:
+        names = self._names[number]
+        images = [read_image(source.read(name), name).image for source, name in zip(self._sources, names, strict=True)]
+        return _pair(names[0], *map(to_array, images))
+
+
+def open_pairs(a: Path, b: Path) -> FilePair | SetPairs:
+    """What belongs together in two files or sets. Raises SgError where a path is missing or nothing does."""
+    return SetPairs(a, b) if _is_set(a, b) else FilePair(a, b)
 
 
 def _is_set(a: Path, b: Path) -> bool:
@@ -52,17 +77,6 @@ def _is_set(a: Path, b: Path) -> bool:
     if kinds[0] != kinds[1]:
         raise UsageError(f"{a} and {b}: a set and a single picture", "two pictures, or two folders or zips")
     return kinds[0]
-
-
-def _common_names(a: Path, b: Path) -> dict[str, tuple[str, str]]:
-    """Names without suffix that both sets have -> the name in each."""
-    first, second = ({name.rpartition(".")[0]: name for name in open_source(path).names} for path in (a, b))
-    common = {stem: (first[stem], second[stem]) for stem in first if stem in second}
-    if not common:
-        raise SgError(f"{a} and {b}: no picture has the same name in both", f"ls {a}, ls {b}: pairs go by their names")
-    if left_out := len(first) + len(second) - 2 * len(common):
-        notice(f"{left_out} pictures are in one of the two sets only, and left out")
-    return common
 
 
 def _pair(name: str, a: np.ndarray, b: np.ndarray) -> Pair:

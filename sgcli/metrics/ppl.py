@@ -8,7 +8,6 @@ one gives the published metric, `squared_difference` one that needs no trained n
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,7 +20,6 @@ from sgcli.errors import SgError, UsageError
 from sgcli.features.lpips import load_lpips
 from sgcli.files import sha256_of_file
 from sgcli.latents.interpolate import lerp, slerp
-from sgcli.metrics.feature_store import resumable_rows
 from sgcli.metrics.pixels import as_rgb
 from sgcli.metrics.results import Value
 from sgcli.metrics.sources import DrawnPictures
@@ -118,7 +116,7 @@ def measure(
     *,
     paths: Paths,
     distance: str = "lpips",  # one of DISTANCES
-    use: Callable[[np.ndarray, list[int]], None] | None = None,  # is given the length of each pair, and its seed
+    use: Callable[[np.ndarray, list[int]], None] | None = None,  # worker 0: the length of each pair, and its seed
 ) -> list[Value]:
     """Path length of a model over `num` pairs of pictures."""
     G, drawn = job.G, job.fake
@@ -139,10 +137,8 @@ def measure(
         return lengths[:, None]
 
     weights = {} if job.weights is None else {"weights_sha256": sha256_of_file(job.weights)}
-    parts = (1, drawn.key, paths, distance, weights)
-    key = drawn.key and hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
-    lengths = resumable_rows(key, num, compute, paths.name(distance))[:, 0]
-    if use is not None:
+    lengths = job.rows(weights)(paths.name(distance), num, compute)[:, 0]
+    if use is not None and job.group.leads:
         use(lengths, seeds)
     facts = {"distance": distance, "epsilon": EPSILON, "space": paths.space, "sampling": paths.sampling}
     return [Value(trimmed_mean(lengths), {**facts, "crop": paths.crop, **weights, "num_fake": num})]

@@ -4,9 +4,10 @@ To add a metric: write `sgcli/metrics/<its file>.py` with the mathematics as pla
 
     def measure(job: Job, num: int) -> list[Value]
 
-that asks the job for what it needs (`job.G`, `job.pictures("fake").take(num)`, `job.features("data", …)`), and a row
-here. `sg metrics all`, `sg metrics watch`, `sg train --metrics` and the tests walk this table. A subcommand with
-options of its own binds them with `functools.partial` and runs the row it made: see `sgcli/commands/metrics_shared.py`.
+that asks the job for what it needs (`job.G`, `job.take("fake", num)`, `job.features("data", …)`), has what takes long
+computed by `job.rows(…)`, so that it goes on after a stop and workers share it; and a row here. `sg metrics all`,
+`sg metrics watch`, `sg train --metrics` and the tests walk this table. A subcommand with options of its own binds them
+with `functools.partial` and runs the row it made: see `sgcli/commands/metrics_shared.py`.
 """
 
 from __future__ import annotations

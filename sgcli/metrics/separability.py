@@ -9,7 +9,6 @@ Legend: N samples, A attributes, F latent dimension.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,10 +21,10 @@ from sgcli.features.classifier import Panel
 from sgcli.latents.draw import draw_pictures, to_ws
 from sgcli.latents.seeds import latents_of_seeds
 from sgcli.latents.svm import fit_linear_svm
-from sgcli.metrics.feature_store import resumable_rows
 from sgcli.metrics.results import Value
+from sgcli.metrics.rows import Rows, at_once
 from sgcli.metrics.sources import DrawnPictures
-from sgcli.progress import track, warn
+from sgcli.progress import warn
 
 if TYPE_CHECKING:
     from sgcli.metrics.job import Job
@@ -93,11 +92,21 @@ def separate(latents: np.ndarray, logits: np.ndarray, attribute: str) -> Hyperpl
     return Hyperplane(attribute, conditional_entropy(says, has), share, float((says == has).mean()), normal)
 
 
-def measure_separability(latents: np.ndarray, logits: np.ndarray, attributes: Sequence[str], what: str) -> Separability:
+def measure_separability(
+    latents: np.ndarray, logits: np.ndarray, attributes: Sequence[str], what: str, rows: Rows = at_once
+) -> Separability:
     """Every attribute's hyperplane in one space: latents `[N, F]`, logits `[N, A]`. With a bar called `what`."""
-    columns = list(enumerate(attributes))
-    tracked = track(columns, what, unit="attributes")
-    return Separability([separate(latents, logits[:, column], name) for column, name in tracked])
+
+    def compute(start: int, stop: int) -> np.ndarray:
+        planes = [separate(latents, logits[:, a], attributes[a]) for a in range(start, stop)]
+        normals = [np.zeros(latents.shape[1]) if plane.normal is None else plane.normal for plane in planes]
+        return np.array([[p.entropy, p.share, p.right, *normal] for p, normal in zip(planes, normals, strict=True)])
+
+    planes = []
+    for name, row in zip(attributes, rows(what, len(attributes), compute, block=1), strict=True):
+        (entropy, share, right), normal = map(float, row[:3]), row[3:].astype(np.float32)
+        planes.append(Hyperplane(name, entropy, share, right, normal if normal.any() else None))
+    return Separability(planes)
 
 
 @dataclass
@@ -110,7 +119,7 @@ class Samples:
     names: list[str] = field(default_factory=list)
 
 
-def sample(job: Job, num: int, panel: Panel) -> Samples:
+def sample(job: Job, num: int, panel: Panel, rows: Rows) -> Samples:
     """Draw `num` pictures and have them judged: as floats, never quantised, with fresh noise."""
     G, drawn = job.G, job.fake
     assert isinstance(drawn, DrawnPictures)
@@ -127,9 +136,7 @@ def sample(job: Job, num: int, panel: Panel) -> Samples:
             )
         return logits
 
-    parts = (1, drawn.key, [classifier.facts()["classifier_sha256"] for classifier in panel.classifiers])
-    key = drawn.key and hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
-    logits = resumable_rows(key, num, compute, "pictures judged")
+    logits = rows("pictures judged", num, compute)
     z = latents_of_seeds(drawn.seeds(range(num)), G.z_dim)
     return Samples(z, _w_of(drawn, z), logits, panel.names)
 
@@ -152,30 +159,29 @@ def measure(
     num: int,
     *,
     panel: Panel,
-    use: Callable[[Samples, Separability], None] | None = None,  # is given the samples and the hyperplanes in W
+    use: Callable[[Samples, Separability], None] | None = None,  # worker 0: the samples and the hyperplanes in W
 ) -> list[Value]:
     """The score in Z and in W, with the entropy that each attribute adds."""
     drawn = job.pictures("fake")
     drawn.count(num, MIN_SAMPLES)
     for classifier in panel.classifiers:
         classifier.check_fits(drawn.resolution, drawn.num_channels)
-    if num // 2 < SAMPLES_PER_DIMENSION * job.G.z_dim:
+    if job.group.leads and num // 2 < SAMPLES_PER_DIMENSION * job.G.z_dim:
         warn(
             f"{num // 2} latents for hyperplanes of {job.G.z_dim} numbers: with so few, scores come out too good; "
             f"--num {2 * SAMPLES_PER_DIMENSION * job.G.z_dim} or more"
         )
-    samples = sample(job, num, panel)
-    spaces = {"z": samples.z, "w": samples.w}
-    found = {
-        space: measure_separability(latents, samples.logits, panel.names, f"hyperplanes in {space.upper()}")
-        for space, latents in spaces.items()
-    }
-    for plane in found["w"].hyperplanes:
-        if plane.normal is None:
-            warn(f"{plane.attribute}: the surest half of the pictures all {'have' if plane.share else 'lack'} it")
-    if use is not None:
-        use(samples, found["w"])
     judges = [classifier.facts() for classifier in panel.classifiers]
+    samples = sample(job, num, panel, job.rows(judges))
+    rows = job.rows(judges, num)
+    found = {
+        space: measure_separability(latents, samples.logits, panel.names, f"hyperplanes in {space.upper()}", rows)
+        for space, latents in (("z", samples.z), ("w", samples.w))
+    }
+    if job.group.leads:
+        warn_of_one_kind(found["w"].hyperplanes)
+        if use is not None:
+            use(samples, found["w"])
     return [
         Value(
             result.score,
@@ -190,3 +196,10 @@ def measure(
         )
         for space, result in found.items()
     ]
+
+
+def warn_of_one_kind(planes: Sequence[Hyperplane]) -> None:
+    """Say which attributes have no hyperplane, since all pictures are alike in them."""
+    for share, word in ((1.0, "have"), (0.0, "lack")):
+        if names := [plane.attribute for plane in planes if plane.normal is None and plane.share == share]:
+            warn(f"{', '.join(names)}: the surest half of the pictures all {word} it")

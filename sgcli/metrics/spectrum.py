@@ -6,15 +6,21 @@ axes is the trace of an aliasing generator. Frequencies are in cycles per pictur
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from sgcli.metrics.rows import Rows, at_once
+from sgcli.metrics.sources import Pictures
+
 KAISER_BETA = 8.0  # of the window that hides the picture's borders
 INTERPOLATION = 4  # spectrum samples per cycle
 FLOOR = 1e-30  # power that counts as none
+PARTS = 16  # of the pictures, summed one by one: what workers share, and what is lost when the work is stopped
 
 
 @dataclass(frozen=True)
@@ -57,34 +63,47 @@ def _decibels(power: np.ndarray) -> np.ndarray:
     return 10 * np.log10(np.maximum(power, FLOOR))
 
 
-def pixel_statistics(pictures: Iterable[torch.Tensor]) -> tuple[float, float]:
-    """Mean and standard deviation over all pixels and channels of pictures, uint8 `[C, R, R]` each."""
-    count, total, squares = 0, 0.0, 0.0
-    for picture in pictures:
-        x = picture.double()
-        count += x.numel()
-        total += float(x.sum())
-        squares += float(x.square().sum())
-    mean = total / count
-    return mean, max(squares / count - mean**2, 0.0) ** 0.5
+def pixel_statistics(pictures: Pictures, count: int, rows: Rows = at_once) -> tuple[float, float]:
+    """Mean and standard deviation over all pixels and channels of `count` pictures."""
+
+    def sums(images: Iterable[torch.Tensor]) -> np.ndarray:
+        parts = [(x.numel(), float(x.sum()), float(x.square().sum())) for x in (image.double() for image in images)]
+        return np.array(parts).sum(axis=0)
+
+    numel, total, squares = _sum(pictures, count, sums, rows, "pixel statistics")
+    mean = total / numel
+    return float(mean), float(max(squares / numel - mean**2, 0.0) ** 0.5)
 
 
-def average_spectrum(pictures: Iterable[torch.Tensor], mean: float, std: float) -> Spectrum:
-    """The spectrum of pictures, uint8 `[C, R, R]` each, whitened with the statistics of a set.
+def average_spectrum(pictures: Pictures, count: int, mean: float, std: float, rows: Rows = at_once) -> Spectrum:
+    """The spectrum of `count` pictures, whitened with the statistics of a set.
 
     Sets that are compared are whitened with the statistics of one of them. Raises ValueError where std is 0.
     """
     if std <= 0:
         raise ValueError("flat pictures have no spectrum")
-    power, count, resolution = None, 0, 0
-    for picture in pictures:  # one by one: a spectrum has 16 times the samples of a picture
-        resolution = picture.shape[-1]
-        spectrum = _power(picture, mean, std)
-        power = spectrum if power is None else power + spectrum
-        count += 1
-    if power is None:
-        raise ValueError("a spectrum needs at least one picture")
-    return Spectrum(resolution, (power / count).cpu().numpy())
+
+    def power(images: Iterable[torch.Tensor]) -> np.ndarray:
+        total = sum(_power(image, mean, std) for image in images)  # one by one: each has 16 times a picture's samples
+        assert isinstance(total, torch.Tensor)
+        return total.numpy()
+
+    total = _sum(pictures, count, power, rows, f"spectrum of {Path(pictures.name).name}")
+    return Spectrum(pictures.resolution, total / count)
+
+
+def _sum(
+    pictures: Pictures, count: int, add: Callable[[Iterable[torch.Tensor]], np.ndarray], rows: Rows, what: str
+) -> np.ndarray:
+    """What `add` makes of pictures, uint8 `[C, R, R]` each, summed over all: parts of them are the rows."""
+    num_parts = min(PARTS, count)
+
+    def compute(start: int, stop: int) -> np.ndarray:
+        cuts = [part * count // num_parts for part in range(start, stop + 1)]
+        batches = (pictures.batches(count, *ends) for ends in itertools.pairwise(cuts))
+        return np.stack([add(itertools.chain.from_iterable(part)) for part in batches])
+
+    return rows(what, num_parts, compute, 1).sum(axis=0)
 
 
 def _power(picture: torch.Tensor, mean: float, std: float) -> torch.Tensor:

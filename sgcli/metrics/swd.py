@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from sgcli.errors import UsageError
 from sgcli.metrics.pixels import as_rgb, check_pictures, check_same_shape, filter_separably
 from sgcli.metrics.results import Value
+from sgcli.metrics.rows import Rows, at_once
 
 if TYPE_CHECKING:
     from sgcli.metrics.job import Job
@@ -30,7 +31,9 @@ DIRECTIONS_AT_ONCE = 16  # bounds the memory of the projections, as
 IMAGES_AT_ONCE = 256  # does of the pyramid
 
 
-def sliced_wasserstein(real: torch.Tensor, fake: torch.Tensor, *, seed: int) -> tuple[dict[int, float], float]:
+def sliced_wasserstein(
+    real: torch.Tensor, fake: torch.Tensor, *, seed: int, rows: Rows = at_once
+) -> tuple[dict[int, float], float]:
     """Distance x 1e3 for each level's resolution, finest first, and the mean over levels.
 
     `real` and `fake`: `[N, C, R, R]`, uint8 or float in 0…255, R a power of two from 16; as many of each (the paper
@@ -51,12 +54,16 @@ def sliced_wasserstein(real: torch.Tensor, fake: torch.Tensor, *, seed: int) -> 
         shape = (len(real), PATCHES_PER_IMAGE)
         corners = torch.randint(resolution - PATCH_SIZE + 1, (2, *shape), generator=generator).to(real.device)
         directions = F.normalize(torch.randn(NUM_DIRECTIONS, 3 * PATCH_SIZE**2, generator=generator)).to(real.device)
-        levels[resolution], real, fake = _measure_level(real, fake, corners, directions)
+        real_patches, real = _describe_level(real, corners)
+        fake_patches, fake = _describe_level(fake, corners)
+        levels[resolution] = 1e3 * _mean_wasserstein(
+            real_patches, fake_patches, directions, rows, f"patches at {resolution}²"
+        )
         if resolution == MIN_RESOLUTION:
             return levels, fmean(levels.values())
 
 
-def noise_floor(images: torch.Tensor, *, seed: int) -> tuple[dict[int, float], float]:
+def noise_floor(images: torch.Tensor, *, seed: int, rows: Rows = at_once) -> tuple[dict[int, float], float]:
     """The distance, as from `sliced_wasserstein`, between two random halves of one set: what chance alone gives.
 
     Raises ValueError for fewer than two pictures.
@@ -66,7 +73,7 @@ def noise_floor(images: torch.Tensor, *, seed: int) -> tuple[dict[int, float], f
     if half == 0:
         raise ValueError("the noise floor needs at least two pictures, got 1")
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).to(images.device)
-    return sliced_wasserstein(images[order[:half]], images[order[half : 2 * half]], seed=seed)
+    return sliced_wasserstein(images[order[:half]], images[order[half : 2 * half]], seed=seed, rows=rows)
 
 
 def laplacian_pyramid(images: torch.Tensor) -> list[torch.Tensor]:
@@ -104,15 +111,6 @@ def _blur(images: torch.Tensor) -> torch.Tensor:
     return filter_separably(F.pad(images, (2, 2, 2, 2), mode="reflect"), taps)
 
 
-def _measure_level(
-    real: torch.Tensor, fake: torch.Tensor, corners: torch.Tensor, directions: torch.Tensor
-) -> tuple[float, torch.Tensor, torch.Tensor]:
-    """Distance x 1e3 at the pyramid's next level, and both sets at half the size."""
-    real_patches, real = _describe_level(real, corners)
-    fake_patches, fake = _describe_level(fake, corners)
-    return 1e3 * _mean_wasserstein(real_patches, fake_patches, directions), real, fake
-
-
 def _describe_level(images: torch.Tensor, corners: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The pyramid's next level: normalised patches `[N * 128, 147]` of its band, and the pictures at half the size.
 
@@ -145,12 +143,15 @@ def _normalize_colours(patches: torch.Tensor) -> torch.Tensor:
     return patches.sub_(mean).mul_(scale)
 
 
-def _mean_wasserstein(a: torch.Tensor, b: torch.Tensor, directions: torch.Tensor) -> float:
+def _mean_wasserstein(a: torch.Tensor, b: torch.Tensor, directions: torch.Tensor, rows: Rows, what: str) -> float:
     """Mean over unit `directions` `[K, 147]` of the 1-D Wasserstein distance between projected points `[M, 147]`."""
-    distances = [
-        (_sort(some @ a.T) - _sort(some @ b.T)).abs_().mean(dim=1) for some in directions.split(DIRECTIONS_AT_ONCE)
-    ]
-    return float(torch.cat(distances).mean())
+
+    def compute(start: int, stop: int) -> np.ndarray:
+        parts = directions[start:stop].split(DIRECTIONS_AT_ONCE)
+        distances = [(_sort(some @ a.T) - _sort(some @ b.T)).abs_().mean(dim=1) for some in parts]
+        return torch.cat(distances).cpu().numpy()
+
+    return float(rows(what, len(directions), compute, DIRECTIONS_AT_ONCE).mean(dtype=np.float64))
 
 
 def _sort(rows: torch.Tensor) -> torch.Tensor:
@@ -172,7 +173,7 @@ def measure(job: Job, num: int) -> list[Value]:
         size = f"SWD takes pictures from {MIN_RESOLUTION}², not {fake.resolution}²"
         raise UsageError(f"{fake.name}: {size}", "sg metrics kid takes any size")
     count = min(real.count(num, 2), fake.count(num, 2))
-    images = real.take(count)
-    levels, mean = sliced_wasserstein(images, fake.take(count), seed=job.seed)
-    _, floor = noise_floor(images, seed=job.seed)
+    images = job.take("data", count)
+    levels, mean = sliced_wasserstein(images, job.take("fake", count), seed=job.seed, rows=job.rows(count, job.seed))
+    _, floor = noise_floor(images, seed=job.seed, rows=job.rows(count, job.seed, "noise floor"))
     return [Value(mean, {"levels": levels, "noise_floor": floor, "num_real": count, "num_fake": count})]

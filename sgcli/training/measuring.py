@@ -11,9 +11,9 @@ import torch
 
 from sgcli.features.extractors import Extractor, Protocol, load_extractor
 from sgcli.files import sha256_of_file
-from sgcli.metrics.feature_store import forget_finished
 from sgcli.metrics.job import Job
 from sgcli.metrics.registry import Request, run_request
+from sgcli.metrics.rows import forget_finished
 from sgcli.metrics.sources import DataPictures, DrawnPictures
 from sgcli.progress import warn
 from sgcli.training.loop import StopSignal, Training
@@ -79,7 +79,7 @@ class Measuring:
         )
         real = DataPictures(training.dataset)
         group = training.players.group
-        return Job(fake, real, group=group, batch=config.batch_gpu, device=training.device, extractors=self.extractors)
+        return Job(fake, real, group=group, device=training.device, extractors=self.extractors)
 
 
 class Stopped(BaseException):

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from sgcli.features.classifier import save_classifier
-from sgcli.media.pictures import decode_picture
-from sgcli.metrics import feature_store
+from sgcli.media.pictures import decode_picture, write_png
+from sgcli.metrics import rows
 from sgcli.models.checkpoint import open_model, save_model
 from sgcli.models.registry import build_network
 from sgcli.training.classifier import specify
@@ -21,7 +21,7 @@ from tests.features.seeded_vgg import write_seeded_vgg
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     """For what is measured only: the compiled operators stay where they are."""
-    monkeypatch.setattr(feature_store, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(rows, "cache_folder", lambda: tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +151,9 @@ def test_swd_and_ms_ssim(model_file, faces):
     (same,) = lines_of(sg("metrics", "swd", faces, faces))
     assert same["value"] == 0
     assert_refused(sg("metrics", "swd", "-m", model_file), 2, "real pictures")
+    write_png(faces.parent / "small" / "1.png", np.zeros((3, 8, 8), np.uint8))
+    for metric in (("ms-ssim",), ("swd", faces.parent / "small")):
+        assert_refused(sg("metrics", *metric, faces.parent / "small"), 2, "from 16², not 8²")
 
 
 def test_nearest(model_file, faces, tmp_path):
@@ -169,8 +172,6 @@ def test_nearest(model_file, faces, tmp_path):
 
 
 def test_lpips(tmp_path):
-    from sgcli.media.pictures import write_png
-
     weights = write_seeded_vgg(tmp_path / "vgg.safetensors")
     rng = np.random.default_rng(0)
     for folder in "ab":
@@ -191,10 +192,10 @@ def test_lpips(tmp_path):
 
 def test_interrupted_work_goes_on(model_file, monkeypatch):
     """The second run finds the pairs of the first one's whole blocks."""
-    from sgcli.metrics import ppl
+    from sgcli.metrics import job, ppl
 
-    monkeypatch.setattr(feature_store, "BLOCK_ROWS", 8)
-    command = ("metrics", "ppl", "-m", model_file, "--distance", "l2", "--num", 20)
+    monkeypatch.setattr(job, "BLOCK_ROWS", 8)
+    command = ("metrics", "ppl", "-m", model_file, "--distance", "l2", "--num", 20, "--batch", 8)
     (whole,) = lines_of(sg(*command))
     measured, drawn = ppl.path_lengths, []
 

@@ -9,7 +9,7 @@ import pytest
 
 from sgcli.errors import SgError, UsageError
 from sgcli.media.pictures import encode_png, write_png
-from sgcli.metrics.picture_pairs import count_pairs, read_pairs
+from sgcli.metrics.picture_pairs import open_pairs
 
 
 def picture(value: int, channels: int = 3, side: int = 16) -> np.ndarray:
@@ -27,9 +27,9 @@ def test_pairs_go_by_name(folder, tmp_path, capsys):
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
         archive.writestr("two.png", encode_png(picture(21, 1)))
         archive.writestr("one.png", encode_png(picture(11, 4)))
-    pairs = {pair.name: pair for pair in read_pairs(folder, tmp_path / "b.zip")}
+    opened = open_pairs(folder, tmp_path / "b.zip")
+    pairs = {name: opened[number] for number, name in enumerate(opened.names)}
     assert set(pairs) == {"one.png", "two.png"}
-    assert count_pairs(folder, tmp_path / "b.zip") == 2
     for name, (a, b) in {"one.png": (10, 11), "two.png": (20, 21)}.items():
         assert (pairs[name].a == a).all() and (pairs[name].b == b).all()
         assert pairs[name].a.shape == pairs[name].b.shape == (1, 3, 16, 16)
@@ -37,7 +37,7 @@ def test_pairs_go_by_name(folder, tmp_path, capsys):
 
 
 def test_two_files_need_no_common_name(folder):
-    (pair,) = read_pairs(folder / "one.png", folder / "two.png")
+    pair = open_pairs(folder / "one.png", folder / "two.png")[0]
     assert (pair.a == 10).all() and (pair.b == 20).all()
 
 
@@ -45,10 +45,10 @@ def test_what_cannot_be_paired(folder, tmp_path):
     write_png(tmp_path / "c" / "other.png", picture(1))
     write_png(tmp_path / "large.png", picture(1, side=32))
     with pytest.raises(SgError, match="no picture has the same name"):
-        count_pairs(folder, tmp_path / "c")
+        open_pairs(folder, tmp_path / "c")
     with pytest.raises(UsageError, match="a set and a single picture"):
-        count_pairs(folder, tmp_path / "large.png")
+        open_pairs(folder, tmp_path / "large.png")
     with pytest.raises(SgError, match="no such file"):
-        count_pairs(folder, tmp_path / "missing")
+        open_pairs(folder, tmp_path / "missing")
     with pytest.raises(SgError, match="16x16 and 32x32"):
-        list(read_pairs(folder / "one.png", tmp_path / "large.png"))
+        open_pairs(folder / "one.png", tmp_path / "large.png")[0]

@@ -9,11 +9,11 @@ import pytest
 
 from sgcli.errors import UsageError
 from sgcli.files import cache_folder
-from sgcli.metrics import feature_store
-from sgcli.metrics.feature_store import forget_finished
+from sgcli.metrics import feature_store, rows
 from sgcli.metrics.job import Job
 from sgcli.metrics.open_source import open_source
 from sgcli.metrics.registry import METRICS, all_requests, parse_metrics, run, run_request
+from sgcli.metrics.rows import forget_finished
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_pictures_and_features_are_shared(job, monkeypatch):
 
 
 def test_a_stopped_extraction_goes_on(job, monkeypatch, capsys):
-    monkeypatch.setattr(feature_store, "BLOCK_ROWS", 8)
+    monkeypatch.setattr(rows, "BLOCK_ROWS", 8)
     calls = []
     extractor = job.load_extractor("random")
 
@@ -106,7 +106,7 @@ def test_a_stopped_extraction_goes_on(job, monkeypatch, capsys):
     assert sum(calls) == 30
     fresh = extractor(job.pictures("fake").read(range(30))).numpy()
     assert np.allclose(found, fresh, atol=2e-2)  # pixels may differ by one level with the size of the batch
-    folder = cache_folder() / "features"
+    folder = cache_folder() / "rows"
     assert len(list(folder.glob("*/*.npy"))) == 4
     forget_finished()
     assert not list(folder.glob("*/*.npy"))
@@ -125,12 +125,12 @@ class Wrapped:
         return self._call(images)
 
 
-@pytest.mark.parametrize("kind", ["statistics", "features"])
-def test_damaged_files_of_the_cache_are_made_again(kind, job, model_file, faces, capsys):
-    name = "fid" if kind == "statistics" else "kid"
+@pytest.mark.parametrize("folder", ["statistics", "rows"])
+def test_damaged_files_of_the_cache_are_made_again(folder, job, model_file, faces, capsys):
+    name = "fid" if folder == "statistics" else "kid"
     (line,) = run(METRICS[name], job)
     forget_finished()
-    paths = [path for path in (cache_folder() / kind).rglob("*") if path.is_file()]
+    paths = [path for path in (cache_folder() / folder).rglob("*") if path.is_file()]
     assert paths
     for path in paths:
         path.write_bytes(path.read_bytes()[:50])
@@ -142,7 +142,7 @@ def test_damaged_files_of_the_cache_are_made_again(kind, job, model_file, faces,
 def test_statistics_of_a_data_set_are_remembered(job, model_file, faces, monkeypatch):
     (line,) = run(METRICS["fid"], job)
     forget_finished()
-    for path in (cache_folder() / "features").rglob("*.npy"):
+    for path in (cache_folder() / "rows").rglob("*.npy"):
         path.unlink()
     again = Job(open_source(model_file), open_source(faces), num=30, extractor="random")
     monkeypatch.setattr(type(again.real), "read", lambda self, numbers: pytest.fail("the data set was read"))

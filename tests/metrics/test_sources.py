@@ -11,7 +11,14 @@ import torch
 from sgcli.data.dataset import open_dataset
 from sgcli.errors import FormatError, SgError, UsageError
 from sgcli.metrics.open_source import check_comparable, open_source
-from sgcli.metrics.sources import SEEDS_APART, DataPictures, DrawnPictures, FeatureFile, StatisticsFile
+from sgcli.metrics.sources import (
+    SEEDS_APART,
+    DataPictures,
+    DrawnPictures,
+    FeatureFile,
+    StatisticsFile,
+    usual_batch,
+)
 from sgcli.models.checkpoint import open_model
 from sgcli.models.registry import build_network
 from tests.cli import sg
@@ -138,3 +145,7 @@ def test_colour_must_be_the_same(faces, drawn, capsys):
     drawn.num_channels = 1
     with pytest.raises(SgError, match="greyscale"):
         check_comparable(real, drawn)
+
+
+def test_small_pictures_are_computed_many_at_a_time():
+    assert [usual_batch(side) for side in (4, 32, 64, 128, 1024)] == [64, 64, 64, 16, 16]
