@@ -22,6 +22,8 @@ FORBIDDEN_METHODS = {"extractall"}  # of archives: writes where the archive says
 FORBIDDEN_MODULES = {"cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "tarfile", "ftplib"}
 # torch.distributed sends objects between workers of one run as pickles; they are the run's own.
 MAY_SEND_OBJECTS = {"distributed/group.py"}
+# It lists the members of a tar, and reads ordinary files in place; nothing is extracted.
+MAY_LIST_TARS = {"data/tars.py"}
 
 
 def problems(path: Path) -> list[str]:
@@ -29,12 +31,14 @@ def problems(path: Path) -> list[str]:
     relative = path.relative_to(ROOT).as_posix()
     source = path.read_text()
     asks_for_trust = "--trust" in source and relative.startswith("features/")
+    lists_tars = relative in MAY_LIST_TARS and ".extract" not in source
     found = []
     for node in ast.walk(ast.parse(source)):
         line = getattr(node, "lineno", 0)
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-            found += [f"{line}: import {name}" for name in names if name.split(".")[0] in FORBIDDEN_MODULES]
+            forbidden = FORBIDDEN_MODULES - ({"tarfile"} if lists_tars else set())
+            found += [f"{line}: import {name}" for name in names if name.split(".")[0] in forbidden]
             if "pickle" in names and (isinstance(node, ast.ImportFrom) or any(alias.asname for alias in node.names)):
                 found.append(f"{line}: pickle under another name")
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.match(r"(http|ftp)://", node.value):
@@ -45,7 +49,7 @@ def problems(path: Path) -> list[str]:
         options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
         method = node.func.attr if isinstance(node.func, ast.Attribute) else None
         unsafe = (
-            name in FORBIDDEN
+            (name in FORBIDDEN and not (lists_tars and name == "tarfile.open"))
             or method in FORBIDDEN_METHODS
             or (name == "torch.load" and options.get("weights_only") != "True")
             or (name in ("np.load", "numpy.load") and options.get("allow_pickle", "False") != "False")

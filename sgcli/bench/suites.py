@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from sgcli.bench import floor
-from sgcli.bench.timing import Timing, operators, peak_memory, time_in_turns
+from sgcli.bench.timing import Timing, operators, time_in_turns
 from sgcli.models import registry
-from sgcli.models.memory import place
+from sgcli.models.memory import peak_memory, place
 from sgcli.models.precision import set_precision
 from sgcli.ops.bias_act import bias_act
 from sgcli.ops.filtered_lrelu import filtered_lrelu

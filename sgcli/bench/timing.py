@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import statistics
 import time
@@ -58,21 +57,6 @@ def _wait_for(device: torch.device) -> None:
 def _summarize(values: list[float]) -> Timing:
     low, median, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
     return Timing(median, low, high)
-
-
-def peak_memory(way: Callable[[], object], device: torch.device) -> int:
-    """Bytes that tensors made by `way` take at most, results and what is kept for a backward pass included."""
-    if device.type == "cuda":
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        way()
-        return torch.cuda.max_memory_allocated(device) - before
-    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would announce itself
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        way()
-    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
-    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
-    return max(itertools.accumulate(changes), default=0)
 
 
 @contextlib.contextmanager

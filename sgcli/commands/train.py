@@ -19,6 +19,7 @@ from sgcli.commands.train_settings import (
     open_holdout,
     resolve,
     settings_from_file,
+    take_up,
 )
 from sgcli.errors import UsageError
 from sgcli.progress import notice
@@ -45,7 +46,7 @@ def parse_kimg(text: str) -> float:
 
 def train(
     context: typer.Context,
-    data: Annotated[str | None, typer.Argument(help="A folder, zip or URL of square pictures.")] = None,
+    data: Annotated[str | None, typer.Argument(help="A folder, zip, tar, URL or 'pattern' of square pictures.")] = None,
     arch: Annotated[str | None, typer.Option(help="Architecture; `sg arch` lists them. Default: sg2.")] = None,
     kimg: Annotated[float | None, typer.Option(min=0, help="Length, in thousands of real pictures shown.")] = None,
     batch: Annotated[
@@ -186,6 +187,7 @@ def train(
     typed = {key: value for key, value in context.params.items() if key in SETTINGS and value is not None}
     settings = {**(settings_from_file(config, get_type_hints(train)) if config else {}), **typed}
 
+    from sgcli.data.faults import dataset_name
     from sgcli.distributed.workers import is_worker, run_workers
     from sgcli.models.checkpoint import open_model
     from sgcli.training.launch import Resumable, find_resumable, launch
@@ -193,12 +195,12 @@ def train(
     group = options.join_group(device)
     workers = group.world if is_worker() else procs
 
-    def free_memory() -> int:
-        """Of the worker that has the least."""
+    def choose_sizes(configure: Any, fields: Any) -> Any:
         from sgcli.training import preflight
 
         on_this_machine = int(os.environ.get("LOCAL_WORLD_SIZE", workers))
-        return -group.largest(-preflight.free_memory(options.resolve_device(device), on_this_machine))
+        where = options.resolve_device(device)
+        return preflight.choose_sizes(configure, fields, where, group, workers, on_this_machine)
 
     going_on = Resumable.open(resume) if resume not in (None, "auto") else None
     if going_on is not None:
@@ -206,14 +208,14 @@ def train(
     if data is None:
         hint = "sg train faces.zip, or invent some: sg data synth faces.zip"
         raise UsageError("DATA is missing: a folder or zip of pictures", hint)
-    recorded = going_on.config.options if going_on is not None else {}
-    settings = {**recorded, **settings}
-    check_settings(settings)
-    dataset, resolved = resolve(data, settings, workers, free_memory)
-    name = name or f"{settings.get('arch', 'sg2')}-{dataset.name}"
+    if going_on is not None:
+        settings = take_up(going_on.config, settings)
+    name = name or f"{settings.get('arch', 'sg2')}-{dataset_name(data)}"
     if resume == "auto" and (going_on := find_resumable(outdir, name)) is not None:
-        settings = {**going_on.config.options, **settings}
-        dataset, resolved = resolve(data, settings, workers, free_memory)
+        settings = take_up(going_on.config, settings)
+    check_settings(settings)
+    workers_choose = procs > 1 and not is_worker() and not dry_run
+    dataset, resolved = resolve(data, settings, workers, None if workers_choose else choose_sizes)
     if going_on is not None:
         resolved = config_to_resume(going_on, resolved, settings)
 

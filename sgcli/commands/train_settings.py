@@ -65,11 +65,12 @@ def open_holdout(data: str, settings: dict[str, Any]) -> ImageDataset | None:
 
 
 def resolve(
-    data: str, settings: dict[str, Any], workers: int = 1, free_memory: Callable[[], int] | None = None
+    data: str, settings: dict[str, Any], workers: int = 1, choose_sizes: Callable[..., Any] | None = None
 ) -> tuple[ImageDataset, TrainingConfig]:
     """Open the data set as `settings` want it, and fill in everything that they leave open.
 
-    `settings` get numbers in the place of "auto", by the bytes of `free_memory` (None: nothing is "auto").
+    `settings` get numbers in the place of "auto" from choose_sizes(configure, fields), of training.preflight. None: the
+    workers will choose, and any number does until then.
     """
     from sgcli.data.dataset import open_dataset
     from sgcli.training.config import resolve_config
@@ -92,17 +93,27 @@ def resolve(
         workers=workers,
     )
     if "auto" in (fields.get("batch"), fields.get("batch_gpu")):
-        from sgcli.training.preflight import choose_sizes
-
-        assert free_memory is not None
-        chosen, lines = choose_sizes(configure, fields, workers, free_memory())
-        sizes = ", ".join(f"--{name.replace('_', '-')} {size}" for name, size in chosen.items())
-        notice(f"{sizes}, for the memory that there is ({', '.join(lines)})")
-        settings |= chosen
-        fields |= chosen
+        if choose_sizes is None:
+            if fields.get("batch_gpu") == "auto":
+                fields["batch_gpu"] = None
+            if fields.get("batch") == "auto":
+                fields["batch"] = workers * (fields.get("batch_gpu") or 4)
+        else:
+            chosen, lines = choose_sizes(configure, fields)
+            sizes = ", ".join(f"--{name.replace('_', '-')} {size}" for name, size in chosen.items())
+            notice(f"{sizes}, for the memory that there is ({', '.join(lines)})")
+            settings |= chosen
+            fields |= chosen
     config = configure(fields)
     config.options = settings
     return dataset, config
+
+
+def take_up(config: TrainingConfig, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a run that is to go on, changed by those typed now; its batch is not chosen a second time."""
+    if settings.get("batch") == "auto":
+        settings = {**settings, "batch": config.batch}
+    return {**config.options, **settings}
 
 
 def config_to_resume(going_on: Resumable, resolved: TrainingConfig, settings: dict[str, Any]) -> TrainingConfig:

@@ -65,17 +65,18 @@ def check_dataset(path: str | os.PathLike, labels: str = "auto") -> Findings:
     return findings
 
 
-def inspect_images(source: Source, use_memory: bool = False) -> Findings:
+def inspect_images(source: Source, use_memory: bool = False, title: str | None = None) -> Findings:
     """Decode every image of `source` and list what is wrong with them.
 
-    With `use_memory`, a source that has passed before and has not been touched since is not looked at again.
+    With `use_memory`, a source that has passed before and has not been touched since is not looked at again. `title` is
+    what a bar calls it, other than by its path.
     """
     if use_memory and (remembered := _recall(source)):
         return remembered
     looks: dict[str, Look] = {}
     faults = list(source.faults)
     results = map_in_threads(lambda name: _look(source, name), source.names, batch=16)
-    watched = progress.track(results, f"checking {source.path}", total=len(source.names), unit="images")
+    watched = progress.track(results, f"checking {title or source.path}", total=len(source.names), unit="images")
     for name, look in zip(source.names, watched, strict=True):
         if isinstance(look, Look):
             looks[name] = look

@@ -16,6 +16,7 @@ from sgcli.data.check import Findings, inspect_images, refuse_faults
 from sgcli.data.faults import UnreadableFile, dataset_name
 from sgcli.data.labels import Annotations, read_annotations
 from sgcli.data.parallel import map_in_threads
+from sgcli.data.shard_names import is_sharded
 from sgcli.data.source import Source, open_source
 from sgcli.errors import UsageError
 
@@ -39,9 +40,9 @@ def open_dataset(
     cache_bytes: int = CACHE_BYTES,
     hold_out: int = 0,
 ) -> ImageDataset:
-    """Open a folder or zip of images, after checking all of them (a source that passed before is not checked again).
+    """Open images in a folder, zip or tar, after checking all of them (what passed before is not checked again).
 
-    Data sets in shards (a folder with index.json, or a URL) were checked when they were packed (data.shards).
+    Data sets in shards (data.shard_names) were checked when they were packed, or are at first sight (data.shards).
 
     labels: 'auto' (dataset.json where it has labels), 'json', 'subfolders' (first folder = class) or 'none'.
     max_images: take a fixed random subset of this size, chosen by `seed`.
@@ -51,7 +52,7 @@ def open_dataset(
 
     Raises SgError with the list of faults and the command that repairs them; UsageError for wrong arguments.
     """
-    from sgcli.data.shards import is_sharded, open_shards  # which build upon this module
+    from sgcli.data.shards import open_shards  # which builds upon this module
 
     if max_images is not None and max_images < 1:
         raise UsageError(f"--max-images {max_images}: at least one image is needed", "--max-images 1000")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sgcli.data.shard_names import is_sharded, name_of
 from sgcli.errors import FormatError
 
 DATASET_JSON = "dataset.json"
@@ -31,7 +32,7 @@ KINDS = {
     "cmyk": Kind("CMYK colours", ""),
     "palette": Kind("palette colours", ""),
     "animated": Kind("animated", ""),
-    "unsafe-name": Kind("names or links that lead out of the zip", "--skip-faulty"),
+    "unsafe-name": Kind("names or links that lead out of the archive", "--skip-faulty"),
     "outside-link": Kind("links that lead out of the folder", "--skip-faulty"),
     "missing-label": Kind("no label", "--skip-faulty"),
     "bad-label": Kind("labels that cannot be used", "--skip-faulty"),
@@ -103,8 +104,10 @@ def report_lines(
 
 
 def dataset_name(path: str | os.PathLike) -> str:
-    """What a data set is called: the name of its folder, or of its zip without the suffix."""
-    return Path(path).resolve().name.removesuffix(".zip") or "data"
+    """What a data set is called: the name of its folder, or of its archive or shards without the suffix."""
+    if is_sharded(path):
+        return name_of(path)
+    return Path(path).resolve().name.removesuffix(".zip").removesuffix(".tar") or "data"
 
 
 def check_command(path: str | os.PathLike, labels: str = "auto") -> str:

@@ -102,7 +102,8 @@ def _parse(source: Source, faults: list[Fault]) -> dict:
 
 
 def _take_labels_from_subfolders(source: Source, result: Annotations) -> None:
-    folders = {name: name.split("/")[0] for name in source.names if "/" in name}
+    parts = {name: name.split("/")[source.root_parts :] for name in source.names}
+    folders = {name: inner[0] for name, inner in parts.items() if len(inner) > 1}
     result.class_names = sorted(set(folders.values()))
     numbers = {folder: number for number, folder in enumerate(result.class_names)}
     result.labels = {name: numbers[folder] for name, folder in folders.items()}

@@ -14,7 +14,8 @@ import numpy as np
 
 from sgcli.data.faults import DATASET_JSON
 from sgcli.data.output import add_to_zip
-from sgcli.data.shards import FORMAT, INDEX, LABELS, VERSION
+from sgcli.data.shard_names import INDEX
+from sgcli.data.shards import FORMAT, LABELS, VERSION
 from sgcli.files import atomic_folder, sha256_of_file
 
 

@@ -1,4 +1,4 @@
-"""A folder or a zip file of images behind one interface: sorted names with `/`, and the bytes of each."""
+"""A folder or an archive of images behind one interface: sorted names with `/`, and the bytes of each."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from sgcli.data.faults import DATASET_JSON, Fault, UnreadableFile, quote
+from sgcli.data.shard_names import is_sharded
 from sgcli.errors import FormatError, SgError
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -40,7 +41,10 @@ class Source(ABC):
 
     names: relative names of the images with `/`, sorted as text, as in the field's other tools.
     entries: size and stamp of every image and of `dataset.json`.
+    root_parts: how many parts in front of each name do not come from the data set.
     """
+
+    root_parts = 0
 
     def __init__(self, path: Path):
         self.path = path
@@ -50,7 +54,10 @@ class Source(ABC):
         self._list()
         self.names = sorted(name for name in self.entries if name != DATASET_JSON)
         if not self.names and not self.faults:
-            raise SgError(f"{path}: holds no images{self._describe_ignored()}", f"images end in {' '.join(EXTENSIONS)}")
+            archives = [suffix for suffix in (".tar", ".zip") if self._ignored[suffix]]
+            hint = f"images end in {' '.join(EXTENSIONS)}"
+            hint += f"; archives of them are named in quotes: '{path}/*{archives[0]}'" if archives else ""
+            raise SgError(f"{path}: holds no images{self._describe_ignored()}", hint)
 
     @abstractmethod
     def _list(self) -> None:
@@ -66,7 +73,7 @@ class Source(ABC):
 
     def fingerprint(self) -> str:
         """Hex key of the content: names, sizes, and modification times (folder) or checksums (zip)."""
-        return _digest(sorted(self.entries.items()))
+        return digest(sorted(self.entries.items()))
 
     def read_annotations(self) -> bytes | None:
         """The bytes of `dataset.json`, or None where there is none."""
@@ -88,17 +95,17 @@ class FolderSource(Source):
 
     def _list(self) -> None:
         self._root = self.path.resolve()
-        with _explain_unreadable(self.path):
+        with explain_unreadable(self.path):
             os.listdir(self._root)  # os.walk would pass over a folder that may not be read
         for folder, subfolders, files in os.walk(self._root, onerror=self._note_unreadable):
             relative = Path(folder).relative_to(self._root)
-            subfolders[:] = [name for name in subfolders if not _is_ignored(name)]
+            subfolders[:] = [name for name in subfolders if not is_ignored(name)]
             for name in subfolders:
                 path = Path(folder, name)
                 if path.is_symlink() and not self._is_inside(path):
                     self.faults.append(Fault("outside-link", (relative / name).as_posix(), f"to {os.readlink(path)}"))
             for name in files:
-                if not _is_ignored(name):
+                if not is_ignored(name):
                     self._add_file(Path(folder, name), (relative / name).as_posix())
 
     def _add_file(self, path: Path, name: str) -> None:
@@ -129,7 +136,7 @@ class FolderSource(Source):
             raise UnreadableFile(name, error.strerror or str(error)) from error
 
     def state(self) -> str:
-        return _digest([str(self._root), *sorted(self.entries.items())])
+        return digest([str(self._root), *sorted(self.entries.items())])
 
 
 class ZipSource(Source):
@@ -140,9 +147,9 @@ class ZipSource(Source):
         self._open()
         for info in self._zip.infolist():
             name = info.filename
-            if info.is_dir() or any(_is_ignored(part) for part in name.split("/") if part != ".."):
+            if info.is_dir() or any(is_ignored(part) for part in name.split("/") if part != ".."):
                 continue
-            if name.startswith("/") or ".." in re.split(r"[/\\]", name):
+            if leads_out(name):
                 self.faults.append(Fault("unsafe-name", name))
             elif stat.S_ISLNK(info.external_attr >> 16):  # the Unix mode of the file, where a Unix made the zip
                 self.faults.append(Fault("unsafe-name", name, "a symbolic link"))
@@ -154,7 +161,7 @@ class ZipSource(Source):
 
     def _open(self) -> None:
         try:
-            with _explain_unreadable(self.path):
+            with explain_unreadable(self.path):
                 self._zip = zipfile.ZipFile(self.path)
         except SgError:
             raise
@@ -179,17 +186,25 @@ class ZipSource(Source):
 
     def state(self) -> str:
         status = self.path.stat()  # damage inside the file would leave the checksums in its directory as they were
-        return _digest([str(self.path.resolve()), status.st_size, status.st_mtime_ns])
+        return digest([str(self.path.resolve()), status.st_size, status.st_mtime_ns])
 
 
 def open_source(path: str | os.PathLike) -> Source:
-    """Open a folder or a zip file of images. Raises SgError where it is neither, is missing, or holds no images."""
+    """Open images in a folder, a zip, a tar, or in shards (data.shard_names).
+
+    Raises SgError where it is none of them, is missing, or holds no images.
+    """
+    from sgcli.data.shard_source import ShardsSource  # these build upon this module
+    from sgcli.data.tars import TarSource, is_tar
+
+    if is_sharded(path):
+        return ShardsSource(path)
     path = Path(path)
     if path.is_dir():
         return FolderSource(path)
     if path.is_file():
-        return ZipSource(path)
-    raise SgError(f"{path}: no such folder or zip file of images", "sg data synth faces.zip makes a data set to try")
+        return TarSource(path) if is_tar(path) else ZipSource(path)
+    raise SgError(f"{path}: no such folder, zip or tar of images", "sg data synth faces.zip makes a data set to try")
 
 
 def is_image_name(name: str) -> bool:
@@ -198,7 +213,8 @@ def is_image_name(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _explain_unreadable(path: Path) -> Iterator[None]:
+def explain_unreadable(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to read `path` into SgErrors."""
     try:
         yield
     except OSError as error:
@@ -207,9 +223,16 @@ def _explain_unreadable(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _is_ignored(part: str) -> bool:
+def leads_out(name: str) -> bool:
+    """Whether a name in an archive points to somewhere outside of it."""
+    return name.startswith("/") or ".." in re.split(r"[/\\]", name)
+
+
+def is_ignored(part: str) -> bool:
+    """Whether a file or folder of this name is passed over."""
     return part.startswith(".") or part == "__MACOSX"
 
 
-def _digest(items: list) -> str:
+def digest(items: list) -> str:
+    """Hex key of a list of plain values."""
     return hashlib.sha256(repr(items).encode("utf-8", "surrogateescape")).hexdigest()

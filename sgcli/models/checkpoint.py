@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ from sgcli.models.registry import build_network
 from sgcli.progress import notice
 
 FORMAT_VERSION = 1
+OS_ERROR = re.compile(r"os error (\d+)")  # how safetensors tells what the system said
 HEADER_KEY = "sg"
 MAX_HEADER_BYTES = 64 << 20  # a network of ten thousand tensors takes one
 NETWORK_OF = {"G_ema": "G", "G": "G", "D": "D"}  # tensor prefix -> entry of header["networks"]
@@ -96,7 +98,13 @@ def save_tensors(path: str | os.PathLike, tensors: Mapping[str, torch.Tensor], h
     header = {"format_version": FORMAT_VERSION, "sg_version": __version__, **header}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_path(path) as temporary:
-        safetensors.torch.save_file(tensors, temporary, metadata={HEADER_KEY: json.dumps(header)})
+        try:
+            safetensors.torch.save_file(tensors, temporary, metadata={HEADER_KEY: json.dumps(header)})
+        except safetensors.SafetensorError as error:
+            if (refused := OS_ERROR.search(str(error))) is None:
+                raise
+            number = int(refused[1])
+            raise OSError(number, os.strerror(number)) from error  # a full disk, which atomic_path explains
 
 
 def check_fits(specification: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:

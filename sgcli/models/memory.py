@@ -1,7 +1,10 @@
-"""How the numbers of a network lie in memory: as convolutions read them."""
+"""How the numbers of a network lie in memory, as convolutions read them; and how much memory a piece of work takes."""
 
 from __future__ import annotations
 
+import itertools
+import os
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -24,3 +27,18 @@ def place(network: Network, device: torch.device | str = "cpu") -> Network:
             exchanged = weight.data.transpose(0, 1).contiguous(memory_format=torch.channels_last)
             weight.data = exchanged.transpose(0, 1)
     return network
+
+
+def peak_memory(way: Callable[[], object], device: torch.device) -> int:
+    """Bytes that tensors made by `way` take at most, results and what is kept for a backward pass included."""
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        way()
+        return torch.cuda.max_memory_allocated(device) - before
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler would announce itself
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        way()
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    changes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return max(itertools.accumulate(changes), default=0)

@@ -55,6 +55,13 @@ class AugmentStrength:
             self.p = min(self.p, self.limit)
         self.sign_sum, self.sign_count = 0.0, 0
 
+    def mark(self) -> int:
+        """For `rewind`, which forgets what was observed since."""
+        return len(self._signs)
+
+    def rewind(self, mark: int) -> None:
+        del self._signs[mark:]
+
     def state(self) -> dict[str, float]:
         """What a training state keeps of it."""
         return {"p": self.p, "sign_sum": self.sign_sum, "sign_count": self.sign_count}

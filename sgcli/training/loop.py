@@ -8,13 +8,14 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 
 from sgcli.data.dataset import ImageDataset
 from sgcli.distributed.group import ALONE, Group
-from sgcli.errors import Interrupted, SgError, is_out_of_memory
+from sgcli.errors import Interrupted
 from sgcli.models.growing import fade_pictures, lod_of
 from sgcli.models.memory import place
 from sgcli.models.precision import set_precision
@@ -25,8 +26,9 @@ from sgcli.training.batches import Batches
 from sgcli.training.config import TrainingConfig
 from sgcli.training.ema import ema_decay, update_ema
 from sgcli.training.held_out import HeldOut
-from sgcli.training.phases import MicroBatch, Phase, Players, make_optimizer, make_phases, run_phase
+from sgcli.training.phases import MicroBatch, Phase, Players, make_optimizer, make_phases
 from sgcli.training.randomness import draw_latents
+from sgcli.training.retry import run_within_memory
 from sgcli.training.run import Run
 from sgcli.training.schedule import Schedule, Stage, describe_level
 from sgcli.training.state import Progress, load_state
@@ -158,47 +160,12 @@ def train_step(training: Training, stage: Stage, phases: Sequence[Phase], batche
         labels = labels[:, :0]
     for phase in phases:
         if progress.step % phase.interval == 0:
-            run_within_memory(training, phase, reals, labels, batches)
+            run_within_memory(training, phase, partial(split_batch, training, phase, reals, labels, batches))
     players.augment.adjust(progress.step, stage.batch, players.group)
     progress.nimg += stage.batch
     progress.step += 1
     decay = ema_decay(stage.batch, progress.nimg, config.ema_kimg, config.ema_rampup)
     update_ema(players.G_ema, players.G, decay)
-
-
-def run_within_memory(
-    training: Training, phase: Phase, reals: torch.Tensor, labels: torch.Tensor, batches: Batches
-) -> None:
-    """Run a phase; where memory does not suffice, again with micro-batches of half the size, and so from there on.
-
-    Gradients stay what they are in expectation: micro-batches count by their size, and the minibatch-stddev groups do
-    not change. Running means may count some pictures twice. Workers that train together do not come to terms about
-    sizes halfway, so for them memory is the end.
-    """
-    while True:
-        try:
-            return run_phase(phase, split_batch(training, phase, reals, labels, batches), training.players.group)
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-        halve_micro_batches(training, phase)
-
-
-def halve_micro_batches(training: Training, phase: Phase) -> None:
-    """Raises SgError where they cannot be smaller."""
-    config, group = training.config, training.config.D.get("mbstd_group_size") or 1
-    half = config.batch_gpu // 2
-    if training.players.group.world > 1 or half < 1 or half % group or config.batch_gpu % 2:
-        raise SgError(
-            f"out of memory in {phase.name} with micro-batches of {config.batch_gpu}",
-            f"--batch-gpu {max(half, 1)} with --resume auto, a smaller --batch, or --tiny",
-        )
-    sizes = f"{half} instead of {config.batch_gpu}"
-    training.run.log(f"out of memory in {phase.name}: micro-batches of {sizes} from here on")
-    config.batch_gpu = half
-    config.save(training.run.config_path())
-    if training.device.type == "cuda":
-        torch.cuda.empty_cache()
 
 
 def split_batch(

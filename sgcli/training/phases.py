@@ -261,15 +261,18 @@ class Objectives:
 def run_phase(phase: Phase, micro_batches: list[MicroBatch], group: Group = ALONE) -> None:
     """Accumulate the gradient of the batch's mean loss over its micro-batches and workers, then take one optimiser
     step.
+
+    Where memory does not suffice, it raises before the step is taken, in all workers alike.
     """
     group.at(phase.name)
     batch = sum(len(micro.latents) for micro in micro_batches)
     phase.optimizer.zero_grad(set_to_none=True)
     for parameter in phase.parameters:
         parameter.requires_grad_(True)
-    for micro in micro_batches:
-        share = len(micro.latents) / batch
-        (phase.loss(micro) * (phase.gain * share)).backward()
+    with group.attempt():
+        for micro in micro_batches:
+            share = len(micro.latents) / batch
+            (phase.loss(micro) * (phase.gain * share)).backward()
     for parameter in phase.parameters:
         parameter.requires_grad_(False)
     group.average_([gradient_of(parameter) for parameter in phase.parameters])

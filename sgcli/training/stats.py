@@ -32,6 +32,13 @@ class Stats:
         """What was last reported under `name`; None if nothing was since the last flush."""
         return self._values[name][-1] if name in self._values else None
 
+    def mark(self) -> dict[str, int]:
+        """For `rewind`, which forgets what was reported since."""
+        return {name: len(parts) for name, parts in self._values.items()}
+
+    def rewind(self, mark: dict[str, int]) -> None:
+        self._values = {name: parts[: mark[name]] for name, parts in self._values.items() if name in mark}
+
     def flush(self, group: Group = ALONE) -> dict[str, dict[str, Any]]:
         """Of what all workers of `group` reported: each reports the same names equally often."""
         summary: dict[str, dict[str, Any]] = {}

@@ -103,7 +103,7 @@ def test_what_is_no_data_set(tmp_path, photos, capsys, command):
     for src, message in (
         ("half.zip", "half.zip: not a whole zip file"),
         ("empty", "empty: holds no images"),
-        ("gone", "gone: no such folder or zip file"),
+        ("gone", "gone: no such folder, zip or tar of images"),
     ):
         status, out, err = sg(capsys, command[0], src, *command[1:])
         assert (status, out) == (1, "")

@@ -85,7 +85,7 @@ def test_only_few_shards_stay_open(folder, tmp_path, monkeypatch):
     pack(folder, tmp_path / "s", 8, shard_size=1)
     dataset = open_dataset(tmp_path / "s")
     dataset.images(range(6))
-    assert len(dataset._sources) == 2
+    assert len(dataset._open._sources) == 2
 
 
 def test_damage_is_named(shards, in_memory):

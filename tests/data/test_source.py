@@ -123,7 +123,7 @@ def test_what_may_not_be_read(folder):
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(SgError, match="no such folder or zip"):
+    with pytest.raises(SgError, match="no such folder, zip or tar"):
         open_source(tmp_path / "gone")
     (tmp_path / "empty").mkdir()
     with pytest.raises(SgError, match=r"holds no images$"):

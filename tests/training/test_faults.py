@@ -5,22 +5,27 @@ A full disk and two runs at once: tests/commands/test_train.py. Lost workers: te
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import random
-import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+import safetensors
 import torch
+from safetensors.torch import load_file
 
-from sgcli.data.dataset import ImageDataset
+from sgcli.data.dataset import ImageDataset, open_dataset
 from sgcli.files import cache_folder
 from sgcli.models.checkpoint import newest_model, open_model
 from sgcli.training.batches import Batches
+from sgcli.training.config import resolve_config
 from sgcli.training.phases import Objectives
 from tests.cli import assert_refused, sg, sg_process
 
@@ -200,25 +205,115 @@ def test_paths_with_spaces_and_other_letters(faces, tmp_path):
     assert (place / "a b.png").exists()
 
 
-def test_sizes_that_fit(faces, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("free", "asked", "chosen"),
+    [
+        (100e8, {"batch": 8, "batch_gpu": "auto"}, {"batch_gpu": 8}),
+        (100e8, {"batch": "auto"}, {"batch": 64}),
+        (33e8, {"batch": "auto"}, {"batch": 32}),
+        (32e8, {"batch": "auto"}, {"batch": 16}),
+        (17e8, {"batch": 64, "batch_gpu": "auto"}, {"batch_gpu": 16}),
+        (17e8, {"batch": "auto", "batch_gpu": "auto"}, {"batch": 16, "batch_gpu": 16}),
+        (3e8, {"batch": 8, "batch_gpu": "auto"}, {"batch_gpu": 2}),
+        (17e8, {"batch": "auto", "batch_gpu": 3}, {"batch": 48}),
+    ],
+)
+def test_sizes_that_fit(free, asked, chosen, faces, monkeypatch):
+    from sgcli.distributed.group import ALONE
     from sgcli.training import preflight
 
-    result = train(faces, tmp_path, "--batch-gpu", "auto", "--dry-run")
-    assert json.loads(result.text)["config"]["batch_gpu"] == 8
-    assert all(f"{phase}: " in result.err for phase in ("Gmain", "Greg", "Dmain", "Dreg"))
-    result = train(faces, tmp_path, "--batch", "auto", "--dry-run")
-    assert json.loads(result.text)["config"]["batch"] == 64
-    result = train(faces, tmp_path, "--batch", 64, "--batch-gpu", "auto", "--dry-run")
-    assert json.loads(result.text)["config"]["batch_gpu"] == 64
-    most = max(float(number) for number in re.findall(r": ([\d.e-]+) GB", result.err)) * 1e9
-    monkeypatch.setattr(preflight, "free_memory", lambda device, workers: int(most))
-    result = train(faces, tmp_path, "--batch", 64, "--batch-gpu", "auto", "--dry-run")
-    config = json.loads(result.text)["config"]
-    assert config["batch"] == 64 and 4 <= config["batch_gpu"] < 64
+    phases = ("Gmain", "Greg", "Dmain", "Dreg")
+    monkeypatch.setattr(preflight, "measure", lambda *_: {n: dict.fromkeys(phases, n * 10**8) for n in (2, 4)})
+    monkeypatch.setattr(preflight, "state_bytes", lambda config: 10**8)
+    monkeypatch.setattr(preflight, "USABLE", {"cpu": 1.0})
+    monkeypatch.setattr(preflight, "PROCESS_BYTES", 0)
+    monkeypatch.setattr(preflight, "free_memory", lambda device, workers: int(free))
+    data = {"resolution": 16, "num_channels": 3, "label_dim": 0}
+    resolve = functools.partial(resolve_config, "sg2", data, tiny=True)
+    found, lines = preflight.choose_sizes(resolve, asked, torch.device("cpu"), ALONE, 1, 1)
+    assert found == chosen
+    assert [line.split(":")[0] for line in lines] == [*phases] and all(line.endswith(" GB") for line in lines)
+
+
+def test_a_disk_that_is_full_as_safetensors_tells_it(faces, tmp_path, monkeypatch):
+    save_file, saved = safetensors.torch.save_file, []
+
+    def fill(tensors, path, metadata):
+        saved.append(path)
+        if len(saved) > 4:
+            Path(path).write_bytes(b"half of it")
+            raise safetensors.SafetensorError("I/O error: No space left on device (os error 28)")
+        save_file(tensors, path, metadata)
+
+    monkeypatch.setattr(safetensors.torch, "save_file", fill)
+    result = train(faces, tmp_path, "--kimg", 1, "--snap", 0.008)
+    assert result.status == 1
+    assert "the disk is full" in result.err and "hint: free some space" in result.err and "defect" not in result.err
+    assert is_sound(tmp_path / "00000-run")
+
+
+def test_sizes_that_nothing_fits(faces, tmp_path, monkeypatch):
+    from sgcli.training import preflight
+
     monkeypatch.setattr(preflight, "free_memory", lambda device, workers: 10**4)
     assert_refused(train(faces, tmp_path, "--batch-gpu", "auto", "--dry-run"), 1, "not even one picture", "--tiny")
     assert_refused(train(faces, tmp_path, "--batch", "some"), 2, "a number from 1 on, or auto")
     assert_refused(train(faces, tmp_path, "--batch-gpu", 0), 2, "a number from 1 on, or auto")
+
+
+def test_measuring_memory_changes_nothing(faces, tmp_path):
+    for name, size in (("auto", "auto"), ("plain", 8)):
+        assert train(faces, tmp_path, "--batch-gpu", size, "--kimg", 0.016, name=name).status == 0
+    one, two = (load_file(tmp_path / f"0000{n}" / "state" / "000000.016.safetensors") for n in ("0-auto", "1-plain"))
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    again = train(faces, tmp_path, "--batch", "auto", "--kimg", 0.024, "--resume", "auto", name="plain")
+    assert again.status == 0, again.err  # the run's own batch
+
+
+def test_memory_that_ends_while_it_is_measured(faces, monkeypatch):
+    from sgcli.training import preflight
+
+    run_once, phases = preflight.run_once, ("Gmain", "Greg", "Dmain", "Dreg")
+    kept = {1: 5, 2: 10, 4: 20}  # what is known before anything is tried
+    monkeypatch.setattr(preflight, "phase_bytes", lambda config, size: dict.fromkeys(phases, kept[size]))
+
+    def run_out(phase, config, size, device):
+        if size > 2 and phase.name == "Greg":
+            raise MemoryError
+        return run_once(phase, config, size, device)
+
+    options = {"channel_base": 128, "channel_max": 8, "batch": 4}
+    config = resolve_config("sg2", open_dataset(faces).describe(), options, tiny=True)
+    whole = preflight.measure(config, torch.device("cpu"), 20)
+    assert [tuple(whole[size]) for size in (2, 4)] == [phases, phases]
+    assert all(whole[2][name] < whole[4][name] for name in phases)
+    assert list(preflight.measure(config, torch.device("cpu"), 19)) == [1, 2]
+    assert list(preflight.measure(config, torch.device("cpu"), 9)) == [1]
+    assert preflight.measure(config, torch.device("cpu"), 4) == {}
+    monkeypatch.setattr(preflight, "run_once", run_out)
+    assert list(preflight.measure(config, torch.device("cpu"), 20)) == [2]
+
+
+@pytest.mark.slow
+def test_a_run_stays_within_what_was_free(faces, tmp_path, monkeypatch):
+    """By the peak of resident memory, in a process of its own."""
+    free = 300 << 20
+    script = (
+        "import resource, sys; from sgcli.training import preflight; from sgcli.__main__ import run\n"
+        "import torch, sgcli.training.loop, sgcli.commands.train, torch.profiler\n"
+        f"preflight.free_memory = lambda device, workers: {free}\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
+        "status = run(sys.argv[1:])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)\n"
+        "sys.exit(status)\n"
+    )
+    arguments = ["train", faces, "--tiny", "--batch", 1024, "--batch-gpu", "auto", "--kimg", 1.024]
+    command = [sys.executable, "-c", script, *arguments, "--outdir", tmp_path, "--name", "run"]
+    result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    config = json.loads((tmp_path / "00000-run" / "config.json").read_text())
+    assert 4 < config["batch_gpu"] < 1024
+    grown = int(result.stdout.split()[-1])
+    assert 0.3 * free < grown < free, (config["batch_gpu"], grown, result.stderr)
 
 
 @pytest.mark.slow

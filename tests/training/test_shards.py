@@ -24,9 +24,10 @@ def newest_state(run: Path) -> dict[str, torch.Tensor]:
     return load_file(sorted((run / "state").glob("*"), key=kimg_of)[-1])
 
 
-def test_resume_is_exact(faces, tmp_path):
+@pytest.mark.parametrize("address", ["shards", "shards/*.zip"], ids=["with an index", "by a pattern"])
+def test_resume_is_exact(address, faces, tmp_path):
     pack(faces, tmp_path / "shards", 16, shard_size=10)
-    url = f"file://{tmp_path}/shards"
+    url = f"file://{tmp_path}/{address}"
     common = ["train", url, *SMALL, "--outdir", tmp_path, "--mirror"]
     whole = sg(*common, "--kimg", 0.128, "--name", "whole")
     assert whole.status == 0, whole.err
