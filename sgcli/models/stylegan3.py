@@ -20,10 +20,12 @@ from sgcli.models.layers import FullyConnectedLayer, MappingNetwork
 from sgcli.models.noise import NoiseChoice, NoiseLayer
 from sgcli.models.precision import block_dtype
 from sgcli.models.style_layers import StyleLayer
+from sgcli.ops import native
 from sgcli.ops.filtered_lrelu import filtered_lrelu
 from sgcli.ops.modulated_conv2d import kernel_energy, mix_channels, scale_channels
 
 OUTPUT_SCALE = 0.25  # the layers work in a range of ±4
+LANES = 16  # channels that native operators take together: a line of memory, in float32
 
 
 class SynthesisLayer(nn.Module):
@@ -60,11 +62,13 @@ class SynthesisLayer(nn.Module):
         plan = self.design
         x = x.to(block_dtype(self.precision, self.low_precision, x.device))
         x, scale = self.convolve(x, w)
-        return filtered_lrelu(
+        b = self.bias.to(x.dtype)
+        spare = x.shape[1] - len(b)
+        y = filtered_lrelu(
             x,
             fu=self.up_filter,
             fd=self.down_filter,
-            b=self.bias.to(x.dtype),
+            b=F.pad(b, (0, spare)) if spare else b,
             up=plan.up,
             down=plan.down,
             padding=plan.padding,
@@ -73,23 +77,31 @@ class SynthesisLayer(nn.Module):
             clamp=self.conv_clamp,
             scale=scale,
         )
+        return y[:, : len(b)] if spare else y
 
     def convolve(self, x: torch.Tensor, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Convolve x `[N, I, H, W]` as w `[N, W]` wants it, in x's dtype.
 
         Returns `[N, O, H + K - 1, W + K - 1]` (it grows, and the margin pays for it), and a scale `[N, O]` by which
-        that is still to be multiplied; None for 1.
+        that is still to be multiplied; None for 1. Spare channels of zeros may follow where K is 1.
         """
         weight, in_scale, out_scale = self.modulation(w, x.dtype)
         k = weight.shape[2]
         if k == 1:
             weights = weight[None, :, :, 0, 0] * in_scale[:, None, :] * out_scale[:, :, None]
+            if self.fills_lines(x):
+                weights = F.pad(weights, (0, 0, 0, -weights.shape[1] % LANES))
             return mix_channels(x, weights), None
         if len(x) == 1 and weight.numel() < x.numel():  # a single picture's styles go where there is less to scale
             weight = weight * in_scale[:, :, None, None]
         else:
             x = scale_channels(x, in_scale)
         return F.conv2d(x, weight.to(x.dtype), padding=k - 1), out_scale
+
+    def fills_lines(self, x: torch.Tensor) -> bool:
+        """Whether pixels had better begin on lines of memory: what filters them on a CPU then writes whole lines."""
+        is_inference = not torch.is_grad_enabled() and not self.design.is_torgb
+        return is_inference and x.is_cpu and x.stride(1) == 1 and native.use_native("auto", x, "filtered_lrelu")
 
     def modulation(self, w: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """A weight `[O, I, K, K]` for the whole batch, scales of its input `[N, I]`, and of its output `[N, O]`.

@@ -7,10 +7,12 @@ import math
 import pytest
 import torch
 
+from sgcli.models import memory
 from sgcli.models.fourier_input import FourierInput, movable_input, place, uniform_in_disc
 from sgcli.models.precision import set_precision
 from sgcli.models.registry import build_generator, resolve
 from sgcli.models.style_layers import band_of
+from sgcli.ops import native
 from tests.golden_files import assert_close
 
 SIZES = {"img_channels": 3, "c_dim": 0, "z_dim": 8, "w_dim": 8, "channel_base": 2048, "channel_max": 8}
@@ -82,6 +84,25 @@ def test_a_picture_alone_is_the_one_it_is_in_a_batch(arch):
         together = G(z, c)
         alone = torch.cat([G(z[i : i + 1], c[i : i + 1]) for i in range(3)])
     assert_close(alone, together, tolerance=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_spare_channels_do_not_show(batch):
+    G = memory.place(make("sg3-r", channel_base=500, channel_max=45))  # R doubles both: 90 channels, then fewer
+    outputs: list[torch.Tensor] = []
+    for layer in G.synthesis.layers():
+        layer.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    ws = G.mapping(torch.randn(batch, 8))
+    G.synthesis(ws)  # gradients could be asked for: nothing is added
+    with torch.inference_mode():
+        G.synthesis(ws)
+    plain, filled = outputs[: len(outputs) // 2], outputs[len(outputs) // 2 :]
+    for plan, expected, given in zip(G.synthesis.designs, plain, filled, strict=True):
+        assert given.shape == (batch, plan.result.channels, plan.result.size, plan.result.size)
+        assert_close(given, expected, tolerance=1e-6)
+    if native.available():
+        pixels = [x.stride(3) for x in filled]
+        assert pixels[0] == 96 and all(pitch % 16 == 0 for pitch in pixels[:-1]) and pixels[-1] == 3
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
