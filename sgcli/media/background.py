@@ -15,7 +15,10 @@ T = TypeVar("T")
 
 
 class BackgroundWriter(Generic[T]):
-    """Calls `write` with each item, in order, in a thread of its own. What fails there is raised at the next call."""
+    """Calls `write` with each item, in order, in a thread of its own. What fails there is raised at the next call.
+
+    `num_written` counts what was written; it is final after `finish`.
+    """
 
     def __init__(self, write: Callable[[T], None], most_waiting: int):
         self._write = write
@@ -23,6 +26,7 @@ class BackgroundWriter(Generic[T]):
         self._room: queue.SimpleQueue[None] = queue.SimpleQueue()  # holds one None for each item that may come
         for _ in range(most_waiting):
             self._room.put(None)
+        self.num_written = 0
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -54,6 +58,7 @@ class BackgroundWriter(Generic[T]):
             if self._error is None:  # after a failure the queue is emptied, so that nobody waits for room in it
                 try:
                     self._write(item)
+                    self.num_written += 1
                 except BaseException as error:
                     self._error = error
             self._room.put(None)

@@ -127,15 +127,12 @@ def open_video(
     on_stdout = out is None or str(out) == "-"
     name = "standard output" if on_stdout else str(out)
     stopped: BaseException | None = None
-    num_frames = 0
 
     def put(frame: Pixels) -> None:
-        nonlocal num_frames
         array = as_array(frame)
         if array.shape != shape or array.dtype != np.uint8:
             raise ValueError(f"a frame of {array.dtype} {list(array.shape)}, where uint8 {list(shape)} was announced")
         background.put(prepare(array, file_format))
-        num_frames += 1
 
     with _place(out, on_stdout, file_format) as place:
         sink = _make_sink(place, shape, fps, file_format, crf, text or {}, name)
@@ -144,10 +141,10 @@ def open_video(
             try:
                 yield put
             except (KeyboardInterrupt, Interrupted) as error:
-                if num_frames == 0:
-                    raise
                 stopped = error
             background.finish()
+            if stopped is not None and background.num_written == 0:
+                raise stopped
             sink.finish()
         except BaseException:
             sink.abort()
@@ -155,7 +152,7 @@ def open_video(
             raise
     if stopped is not None:
         number = stopped.exit_status - 128 if isinstance(stopped, Interrupted) else signal.SIGINT
-        raise Interrupted(number, f"interrupted: {name} holds the first {num_frames} frames")
+        raise Interrupted(number, f"interrupted: {name} holds the first {background.num_written} frames")
 
 
 def prepare(frame: np.ndarray, file_format: str) -> np.ndarray:
