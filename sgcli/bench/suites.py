@@ -25,6 +25,7 @@ from sgcli.training.randomness import draw_latents
 from sgcli.training.stats import Stats
 
 REFERENCE_REPEATS = 5  # the reference can be slow: fewer rounds tell enough
+AUGMENT_STRENGTHS = (0.05, 0.2, 0.5)  # p, from few pictures changed to nearly all
 
 
 @dataclass
@@ -173,10 +174,11 @@ def train_rows(arch: str, resolution: int, batch: int, device: torch.device, pre
 def augment_row(
     arch: str, resolution: int, batch: int, device: torch.device, precision: str, pipe: str, **sizes
 ) -> Iterator[Row]:
-    """The training step without augmentation, and with the transforms `pipe` at p = 0.5."""
+    """The training step without augmentation, and with the transforms `pipe` at several p."""
     steps: dict[str, Callable[[], object]] = {}
-    for way, aug in (("native", "none"), ("augmented", "fixed")):
-        config = bench_config(arch, resolution, batch, precision, aug=aug, aug_pipe=pipe, aug_p=0.5, **sizes)
+    for p in (0, *AUGMENT_STRENGTHS):
+        way, aug = (f"p {p:g}", "fixed") if p else ("native", "none")
+        config = bench_config(arch, resolution, batch, precision, aug=aug, aug_pipe=pipe, aug_p=p, **sizes)
         phases, micro = make_phases(config, make_players(config, device), Stats()), _micro_batch(config, device)
         steps[way] = _with("strict", functools.partial(_run_steps, phases, micro))
     cycle = max(phase.interval for phase in phases)

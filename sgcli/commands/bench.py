@@ -97,7 +97,7 @@ def as_line(row: Row) -> str:
     for way, timing in row.timings.items():
         spread = (timing.high - timing.low) / timing.median / 2
         parts.append(f"{way} {1000 * timing.median / row.images:8.3g} ms ±{spread:3.0%}")
-        if way in ("reference", "augmented"):
+        if way == "reference" or way.startswith("p "):
             parts[-1] += f" ({timing.median / native.median:.3g}x)"
         if way == "networks":
             parts[-1] += f" ({1 - timing.median / native.median:.0%} of the step is outside)"

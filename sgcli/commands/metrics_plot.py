@@ -149,7 +149,7 @@ def discriminator_plots(run: Run) -> list[np.ndarray]:
         notice(f"{run.path}: trained without --holdout, so held-out pictures are not shown")
     curves = curves_of(run)
     ratios = [
-        Series(label, curves[name][0], [y if -1 <= y <= 2 else math.nan for y in curves[name][1]])
+        Series(label, curves[name][0], [y if label != "r_v" or -1 <= y <= 2 else math.nan for y in curves[name][1]])
         for name, label in RATIOS.items()
         if name in curves
     ]

@@ -19,4 +19,5 @@ STABLE_TORCH_LIBRARY(sg, m) {
   m.def(
       "filtered_lrelu_replay(Tensor x, Tensor codes, Tensor? fu, Tensor? fd, int up, int down, int[] padding,"
       " int[] offset, float gain, float slope, bool flip_filter) -> Tensor");
+  m.def("warp2d(Tensor x, Tensor map, Tensor margins, Tensor f, bool transposed) -> Tensor");
 }

@@ -28,6 +28,7 @@ OPERATORS: dict[str, tuple[Device, ...]] = {  # and the devices that they have k
     "modulated_bias_act": ("cpu", "cuda"),
     "upfirdn2d": ("cpu", "cuda"),
     "filtered_lrelu": ("cpu", "cuda"),
+    "warp2d": ("cpu",),
 }
 DTYPES = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 MODES = ("native", "strict", "reference")

@@ -15,7 +15,9 @@ import torch
 from sgcli.ops.bias_act import bias_act
 from sgcli.ops.filtered_lrelu import filtered_lrelu
 from sgcli.ops.modulated_bias_act import modulated_bias_act
+from sgcli.ops.native import OPERATORS
 from sgcli.ops.upfirdn2d import setup_filter, upfirdn2d
+from sgcli.ops.warp2d import warp2d
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 4e-3}  # of the largest magnitude
 
@@ -49,6 +51,8 @@ def check_operators(device: torch.device, dtype: torch.dtype = torch.float32) ->
     styles, noise = draw(2, 16).exp(), draw(2, 1, 21, 18)
     clamp = 2.0 if dtype == torch.float32 else 256.0  # half types round onto the edge of a small one
     x = draw(2, 16, 21, 18).to(dtype)
+    maps = torch.tensor([[[0.8, -0.6, 2.5], [0.6, 0.8, -1.0]], [[-1.2, 0, 0], [0.1, 0.9, 3]]], dtype=torch.float64)
+    margins = torch.tensor([[5, 6, 8, 7], [0, 3, 2, 11]])
     cases: dict[str, Callable[..., torch.Tensor]] = {
         "bias_act": lambda x, impl: bias_act(x, bias.to(x.dtype), act="lrelu", clamp=clamp, impl=impl),
         "upfirdn2d": lambda x, impl: upfirdn2d(x, f, up=2, padding=[2, 1, 2, 1], gain=4, impl=impl),
@@ -58,9 +62,12 @@ def check_operators(device: torch.device, dtype: torch.dtype = torch.float32) ->
         "modulated_bias_act": lambda x, impl: modulated_bias_act(
             x.contiguous(memory_format=torch.channels_last), bias, styles, noise, styles, clamp=clamp, impl=impl
         ),
+        "warp2d": lambda x, impl: warp2d(x, maps, margins, taps, impl=impl),
     }
     checks = []
     for name, function in cases.items():
+        if device.type not in OPERATORS[name]:
+            continue
         natives = derivatives(functools.partial(function, impl="native"), x, x.dtype)
         references = derivatives(functools.partial(function, impl="reference"), x.float(), x.dtype)
         for what, actual, expected in zip(ORDERS, natives, references, strict=True):

@@ -8,14 +8,13 @@ batched, and differentiable in the pictures to second order.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from sgcli.ops.grid_sample import grid_sample
-from sgcli.ops.upfirdn2d import downsample2d, upsample2d
+from sgcli.ops.warp2d import BORDER, warp2d
 from sgcli.training import matrices as mat
 from sgcli.training.draws import Draws
 
@@ -72,14 +71,14 @@ class AugmentPipe:
         self.names = frozenset(names)
         assert self.names <= set(TRANSFORMS), f"unknown transforms: {self.names - set(TRANSFORMS)}"
         self.sym6 = torch.tensor(SYM6, device=device) / sum(SYM6)
-        self.bands = torch.tensor(band_filters(), dtype=torch.float32, device=device)
+        self.bands = band_filters()
 
     def __call__(self, images: torch.Tensor, p: float, draws: Draws) -> torch.Tensor:
         """`[N, K, H, W]`, about [-1, 1], K 1 or 3 -> the same shape, not clamped."""
         if self.names & {*GROUPS["blit"], *GROUPS["geom"]}:
-            images = self.transform_geometry(images, self.geometry(images, p, draws))
+            images = self.transform_geometry(images, self.geometry(images.shape, p, draws))
         if self.names & {*GROUPS["color"]}:
-            images = transform_color(images, self.color(images, p, draws))
+            images = transform_color(images, self.color(images.shape, p, draws))
         if "imgfilter" in self.names:
             images = self.filter_bands(images, p, draws)
         if "noise" in self.names:
@@ -88,11 +87,11 @@ class AugmentPipe:
             images = cut_out(images, p, draws)
         return images
 
-    def geometry(self, images: torch.Tensor, p: float, draws: Draws) -> torch.Tensor:
+    def geometry(self, shape: Sequence[int], p: float, draws: Draws) -> np.ndarray:
         """The inverse transform of each image, `[N, 3, 3]`: from places of the output to places of the input, in pixels
         from the middle (spec §6.2)."""
-        n, _, height, width = images.shape
-        inverse = torch.eye(3, device=images.device).expand(n, 3, 3)
+        n, _, height, width = shape
+        inverse = np.tile(np.eye(3), [n, 1, 1])
         if "xflip" in self.names:
             flip = gated(draws.integer(2), p, draws)
             inverse = inverse @ mat.scale(1 - 2 * flip, 1)
@@ -102,9 +101,9 @@ class AugmentPipe:
         if "xint" in self.names:
             tx, ty = (draws.signed_uniform() * XINT_MAX for _ in range(2))
             gate = draws.gate(p)
-            inverse = inverse @ mat.translate(-(tx * gate * width).round(), -(ty * gate * height).round())
+            inverse = inverse @ mat.translate(-np.round(tx * gate * width), -np.round(ty * gate * height))
         if "scale" in self.names:
-            s = gated(draws.normal() * SCALE_STD, p, draws).exp2()
+            s = np.exp2(gated(draws.normal() * SCALE_STD, p, draws))
             inverse = inverse @ mat.scale(1 / s, 1 / s)
         # An image is turned before or after the anisotropic scaling, or both: with probability p in all.
         p_rotate = 1 - math.sqrt(min(max(1 - p, 0), 1))
@@ -112,7 +111,7 @@ class AugmentPipe:
             angle = gated(draws.signed_uniform() * math.pi * ROTATE_MAX, p_rotate, draws)
             inverse = inverse @ mat.rotate(angle)
         if "aniso" in self.names:
-            s = gated(draws.normal() * ANISO_STD, p, draws).exp2()
+            s = np.exp2(gated(draws.normal() * ANISO_STD, p, draws))
             inverse = inverse @ mat.scale(1 / s, s)
         if "rotate" in self.names:
             angle = gated(draws.signed_uniform(fixed=0) * math.pi * ROTATE_MAX, p_rotate, draws)
@@ -123,70 +122,39 @@ class AugmentPipe:
             inverse = inverse @ mat.translate(-tx * gate * width, -ty * gate * height)
         return inverse
 
-    def transform_geometry(self, images: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
+    def transform_geometry(self, images: torch.Tensor, inverse: np.ndarray) -> torch.Tensor:
         """Carry out `inverse` on the images that it moves; the others, most of them at a low p, stay as they are."""
-        stays = torch.eye(3, device=inverse.device)
-        moved = (inverse != stays).flatten(1).any(dim=1).nonzero()[:, 0]
+        moved = np.flatnonzero((inverse != np.eye(3)).any(axis=(1, 2)))
+        if len(moved) == 0:
+            return images
+        maps = torch.from_numpy(inverse[moved, :2])
+        borders = torch.from_numpy(margins(inverse[moved], *images.shape[2:]))
         if len(moved) == len(images):
-            return self.resample(images, inverse)
-        return images.index_copy(0, moved, self.resample(images[moved], inverse[moved])) if len(moved) else images
+            return warp2d(images, maps, borders, self.sym6)
+        places = torch.from_numpy(moved).to(images.device)
+        return images.index_copy(0, places, warp2d(images[places], maps, borders, self.sym6))
 
-    def resample(self, images: torch.Tensor, inverse: torch.Tensor) -> torch.Tensor:
-        """Carry out `inverse` with a mirrored border, at twice the resolution between low-pass filters (spec §6.2)."""
-        _, _, height, width = images.shape
-        quarter = len(SYM6) // 4
-        x0, y0, x1, y1 = self.margins(inverse, height, width)
-        images = upsample2d(F.pad(images, [x0, x1, y0, y1], mode="reflect"), self.sym6, up=2)
-
-        # From a place of the output, -1 to 1 from edge to edge, to pixels from its middle at twice the resolution, to
-        # pixels at the original one; and the way back, with the border and the half pixel that upsampling shifts by.
-        out_height, out_width = (height + 2 * quarter) * 2, (width + 2 * quarter) * 2
-        to_pixels = mat.affine(out_width / 4, out_height / 4, 0.25, 0.25, like=inverse)
-        x_per_pixel, y_per_pixel = 4 / images.shape[3], 4 / images.shape[2]
-        x_shift, y_shift = ((x0 - x1) / 2 - 0.25) * x_per_pixel, ((y0 - y1) / 2 - 0.25) * y_per_pixel
-        from_pixels = mat.affine(x_per_pixel, y_per_pixel, x_shift, y_shift, like=inverse)
-        inverse = from_pixels @ inverse @ to_pixels
-        size = [len(images), images.shape[1], out_height, out_width]
-        images = grid_sample(images, F.affine_grid(inverse[:, :2], size, align_corners=False))
-        return downsample2d(images, self.sym6, down=2, padding=-2 * quarter, flip_filter=True)
-
-    def margins(self, inverse: torch.Tensor, height: int, width: int) -> list[int]:
-        """How much border (left, top, right, bottom) the farthest-reaching image of the batch needs, in pixels."""
-        half_width, half_height = (width - 1) / 2, (height - 1) / 2
-        corners = torch.tensor(
-            [[-half_width, -half_height, 1], [half_width, -half_height, 1],
-             [half_width, half_height, 1], [-half_width, half_height, 1]],
-            device=inverse.device,
-        )  # fmt: skip
-        reached = (inverse @ corners.T)[:, :2].permute(1, 0, 2).flatten(1)  # [2, N·4]: x and y
-        beyond = torch.cat([-reached, reached]).amax(dim=1)  # -x, -y, x, y
-        quarter = len(SYM6) // 4
-        half = torch.tensor([half_width, half_height] * 2, device=inverse.device)
-        limit = torch.tensor([width - 1.0, height - 1.0] * 2, device=inverse.device)
-        margin = (beyond + 2 * quarter - half).clamp_min(0).minimum(limit).ceil()
-        return [int(value) for value in margin.tolist()]
-
-    def color(self, images: torch.Tensor, p: float, draws: Draws) -> torch.Tensor:
+    def color(self, shape: Sequence[int], p: float, draws: Draws) -> np.ndarray:
         """The colour transform of each image, `[N, 4, 4]`, of homogeneous RGB (spec §6.1, rows 9 to 13)."""
-        n, channels = images.shape[:2]
-        matrix = torch.eye(4, device=images.device).expand(n, 4, 4)
-        v = torch.tensor([1, 1, 1, 0], device=images.device) / math.sqrt(3)  # the axis of grey
-        along = torch.outer(v, v)
-        across = torch.eye(4, device=images.device) - along
+        n, channels = shape[:2]
+        matrix = np.tile(np.eye(4), [n, 1, 1])
+        v = np.array([1, 1, 1, 0]) / math.sqrt(3)  # the axis of grey
+        along = np.outer(v, v)
+        across = np.eye(4) - along
         if "brightness" in self.names:
             b = gated(draws.normal() * BRIGHTNESS_STD, p, draws)
             matrix = mat.translate3(b, b, b) @ matrix
         if "contrast" in self.names:
-            c = gated(draws.normal() * CONTRAST_STD, p, draws).exp2()
+            c = np.exp2(gated(draws.normal() * CONTRAST_STD, p, draws))
             matrix = mat.scale3(c, c, c) @ matrix
         if "lumaflip" in self.names:
             flip = gated(draws.integer(2), p, draws)[:, None, None]
-            matrix = (torch.eye(4, device=images.device) - 2 * along * flip) @ matrix
+            matrix = (np.eye(4) - 2 * along * flip) @ matrix
         if "hue" in self.names and channels > 1:
             angle = gated(draws.signed_uniform() * math.pi * HUE_MAX, p, draws)
             matrix = mat.rotate3(v, angle) @ matrix
         if "saturation" in self.names and channels > 1:
-            s = gated(draws.normal() * SATURATION_STD, p, draws).exp2()[:, None, None]
+            s = np.exp2(gated(draws.normal() * SATURATION_STD, p, draws))[:, None, None]
             matrix = (along + across * s) @ matrix
         return matrix
 
@@ -194,13 +162,12 @@ class AugmentPipe:
         """Amplify and damp four frequency bands, keeping the expected power (spec §6.4)."""
         n, channels, height, width = images.shape
         num_bands, taps = self.bands.shape
-        powers = torch.tensor(BAND_POWERS, device=images.device)
-        gains = torch.ones(n, num_bands, device=images.device)
+        gains = np.ones([n, num_bands])
         for band in range(num_bands):
-            t = torch.ones(n, num_bands, device=images.device)
-            t[:, band] = gated(draws.normal() * IMGFILTER_STD, p, draws).exp2()
-            gains = gains * t / (powers * t.square()).sum(dim=1, keepdim=True).sqrt()
-        f = (gains @ self.bands).repeat_interleave(channels, dim=0)[:, None]  # [N·K, 1, taps]
+            t = np.ones([n, num_bands])
+            t[:, band] = np.exp2(gated(draws.normal() * IMGFILTER_STD, p, draws))
+            gains *= t / np.sqrt(t**2 @ BAND_POWERS)[:, None]
+        f = images.new_tensor(gains @ self.bands).repeat_interleave(channels, dim=0)[:, None]  # [N·K, 1, taps]
         pad = taps // 2
         images = reflect_far(images, pad).reshape(1, n * channels, height + 2 * pad, width + 2 * pad)
         images = F.conv2d(images, f[:, :, None], groups=n * channels)
@@ -208,39 +175,53 @@ class AugmentPipe:
         return images.reshape(n, channels, height, width)
 
 
-def gated(value: torch.Tensor, probability: float, draws: Draws) -> torch.Tensor:
+def gated(value: np.ndarray, probability: float, draws: Draws) -> np.ndarray:
     """`value` with this probability, else 0. The parameter is drawn first, the gate second (spec §6)."""
     return draws.gate(probability) * value
 
 
-def transform_color(images: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
+def margins(inverse: np.ndarray, height: int, width: int) -> np.ndarray:
+    """How much border (left, top, right, bottom) each image needs, in pixels, `[N, 4]` int64 (spec §6.2).
+
+    Of each image by itself, where the published code goes by the farthest-reaching one of the batch: what becomes of an
+    image does not depend on the others.
+    """
+    half = np.array([width - 1, height - 1]) / 2
+    corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
+    reached = corners @ inverse[:, :2, :2].transpose(0, 2, 1) + inverse[:, None, :2, 2]  # [N, 4, 2]
+    beyond = np.concatenate([-reached.min(axis=1), reached.max(axis=1)], axis=1)  # -x, -y, x, y
+    needed = np.ceil(beyond + 2 * BORDER - np.tile(half, 2))
+    return np.clip(needed, 0, np.tile(2 * half, 2)).astype(np.int64)
+
+
+def transform_color(images: torch.Tensor, matrix: np.ndarray) -> torch.Tensor:
     """Apply `[N, 4, 4]` to RGB; grey becomes the mean of what three equal channels would become (spec §6.3)."""
     n, channels, height, width = images.shape
     if channels == 3:
-        flat = images.reshape(n, 3, height * width)
-        return (matrix[:, :3, :3] @ flat + matrix[:, :3, 3:]).reshape(images.shape)
+        rows = images.new_tensor(matrix[:, :3])
+        return torch.baddbmm(rows[:, :, 3:], rows[:, :, :3], images.reshape(n, 3, height * width)).reshape(images.shape)
     if channels == 1:
-        row = matrix[:, :3].mean(dim=1)  # [N, 4]
-        return images * row[:, :3].sum(dim=1)[:, None, None, None] + row[:, 3][:, None, None, None]
+        row = matrix[:, :3].mean(axis=1)  # [N, 4]
+        gain, bias = images.new_tensor(np.stack([row[:, :3].sum(axis=1), row[:, 3]]))[:, :, None, None, None]
+        return images * gain + bias
     raise ValueError(f"colour augmentations take 1 or 3 channels, not {channels}")
 
 
 def add_noise(images: torch.Tensor, p: float, draws: Draws) -> torch.Tensor:
     """Gaussian noise whose strength is itself half-normal."""
-    sigma = gated(draws.half_normal() * NOISE_STD, p, draws)
-    return images + draws.pixels(images.shape[1:]) * sigma[:, None, None, None]
+    sigma = images.new_tensor(gated(draws.half_normal() * NOISE_STD, p, draws))
+    return images + draws.pixels(images.shape[1:], images.device) * sigma[:, None, None, None]
 
 
 def cut_out(images: torch.Tensor, p: float, draws: Draws) -> torch.Tensor:
     """Set a square to zero (spec §6.5)."""
     _, _, height, width = images.shape
-    size = draws.gate(p) * CUTOUT_SIZE
-    center_x, center_y = draws.uniform(), draws.uniform()
-    x = (torch.arange(width, device=images.device) + 0.5) / width
-    y = (torch.arange(height, device=images.device) + 0.5) / height
-    outside_x = (x[None] - center_x[:, None]).abs() >= size[:, None] / 2  # [N, W]
-    outside_y = (y[None] - center_y[:, None]).abs() >= size[:, None] / 2  # [N, H]
-    return images * (outside_x[:, None, None, :] | outside_y[:, None, :, None])
+    half = draws.gate(p)[:, None] * CUTOUT_SIZE / 2
+    outside = [
+        torch.from_numpy(np.abs((np.arange(size) + 0.5) / size - center[:, None]) >= half).to(images.device)
+        for size, center in ((width, draws.uniform()), (height, draws.uniform()))
+    ]  # [N, W], [N, H]
+    return images * (outside[0][:, None, None, :] | outside[1][:, None, :, None])
 
 
 def reflect_far(images: torch.Tensor, pad: int) -> torch.Tensor:

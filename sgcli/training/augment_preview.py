@@ -13,7 +13,6 @@ from sgcli.media.pictures import to_uint8
 from sgcli.models.growing import enlarge
 from sgcli.training.augment import GROUPS, AugmentPipe
 from sgcli.training.draws import PercentileDraws, RandomDraws
-from sgcli.training.randomness import torch_generators_for
 
 PERCENTILES = (0.05, 0.2, 0.35, 0.65, 0.8, 0.95)
 STRENGTHS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -23,13 +22,13 @@ CELL = 96  # pixels that a picture is enlarged to, at least
 class _Quantile(PercentileDraws):
     """The percentiles of the distributions that training draws from, and noise that can be seen."""
 
-    def normal(self) -> torch.Tensor:
+    def normal(self) -> np.ndarray:
         return math.sqrt(2) * super().normal()
 
-    def half_normal(self) -> torch.Tensor:
+    def half_normal(self) -> np.ndarray:
         return math.sqrt(2) * super().half_normal()
 
-    def pixels(self, shape: Sequence[int]) -> torch.Tensor:
+    def pixels(self, shape: Sequence[int], device: torch.device) -> torch.Tensor:
         return torch.randn(len(self.q), *shape, generator=torch.Generator().manual_seed(0))
 
 
@@ -46,7 +45,7 @@ def preview(images: torch.Tensor, names: Sequence[str], seed: int = 0) -> np.nda
     ]
     pipe, together = AugmentPipe(names), []
     for number, image in enumerate(images):
-        draws = [RandomDraws(_generators(seed, number, column)) for column in range(len(STRENGTHS))]
+        draws = [RandomDraws(seed, f"preview/{column}", [number]) for column in range(len(STRENGTHS))]
         together.append([_cell(pipe(image[None], p, some), factor) for p, some in zip(STRENGTHS, draws, strict=True)])
     percent = [f"{q:.0%}" for q in PERCENTILES]
     return stack([
@@ -59,10 +58,6 @@ def names_for(num_channels: int, names: Sequence[str]) -> list[str]:
     """Those of the transforms that change pictures of so many channels: colours need 3, brightness also goes with 1."""
     impossible = {1: {"hue", "saturation"}, 3: set()}.get(num_channels, {*GROUPS["color"]})
     return [name for name in names if name not in impossible]
-
-
-def _generators(seed: int, number: int, column: int) -> list[torch.Generator]:
-    return torch_generators_for(seed, f"preview/{column}", [number], torch.device("cpu"))
 
 
 def _cell(pictures: torch.Tensor, factor: int) -> np.ndarray:

@@ -4,6 +4,7 @@ stylegan2-ada §6.8): D is to give a picture and the same picture moved a little
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from sgcli.training.draws import Draws
@@ -16,7 +17,8 @@ MIN_RESOLUTION = 32  # below, shifts are less than a pixel
 def shift(images: torch.Tensor, draws: Draws) -> torch.Tensor:
     """Move each of `[N, K, H, W]` by whole pixels, up to 1/32 of its size either way; the border is mirrored."""
     height, width = images.shape[2:]
-    dx, dy = ((draws.signed_uniform() * SHIFT_MAX * size).round().long() for size in (width, height))
+    shifts = (np.round(draws.signed_uniform() * SHIFT_MAX * size) for size in (width, height))
+    dx, dy = (torch.from_numpy(pixels).long().to(images.device) for pixels in shifts)
     rows, columns = _mirrored(dy, height), _mirrored(dx, width)
     numbers = torch.arange(len(images), device=images.device)[:, None, None]
     return images.movedim(1, 3)[numbers, rows[:, :, None], columns[:, None, :]].movedim(3, 1)

@@ -2,69 +2,71 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
+from scipy.special import erfinv, ndtri
+
+from sgcli.training.randomness import torch_generators_for, uniforms_for
 
 NUM_DRAWS = 64  # uniform numbers set aside for each image; the whole pipeline asks for fewer
 
 
 class Draws(Protocol):
-    """Answers `[N]`, one number per image."""
+    """Answers `[N]`, float64, one number per image."""
 
-    def integer(self, count: int) -> torch.Tensor:
+    def integer(self, count: int) -> np.ndarray:
         """Uniform in 0 … count - 1."""
 
-    def uniform(self) -> torch.Tensor:
-        """Uniform in [0, 1)."""
+    def uniform(self) -> np.ndarray:
+        """Uniform in (0, 1)."""
 
-    def signed_uniform(self, fixed: float | None = None) -> torch.Tensor:
-        """Uniform in [-1, 1). `fixed`: the answer where all are fixed to a percentile; None: like the others."""
+    def signed_uniform(self, fixed: float | None = None) -> np.ndarray:
+        """Uniform in (-1, 1). `fixed`: the answer where all are fixed to a percentile; None: like the others."""
 
-    def normal(self) -> torch.Tensor:
+    def normal(self) -> np.ndarray:
         """Gaussian."""
 
-    def half_normal(self) -> torch.Tensor:
+    def half_normal(self) -> np.ndarray:
         """The magnitude of a Gaussian."""
 
-    def gate(self, probability: torch.Tensor | float) -> torch.Tensor:
+    def gate(self, probability: float) -> np.ndarray:
         """True with this probability."""
 
-    def pixels(self, shape: Sequence[int]) -> torch.Tensor:
+    def pixels(self, shape: Sequence[int], device: torch.device) -> torch.Tensor:
         """Gaussian noise `[N, *shape]`."""
 
 
 class RandomDraws:
-    """Image n's numbers all come from `generators[n]`, so they do not depend on the batch around it."""
+    """Each image's numbers are a function of (seed, purpose, number of the image): not of the batch around it."""
 
-    def __init__(self, generators: Sequence[torch.Generator]):
-        self.generators = generators
-        numbers = [torch.rand(NUM_DRAWS, generator=generator, device=generator.device) for generator in generators]
-        self._columns = iter(torch.stack(numbers).T)
+    def __init__(self, seed: int, purpose: str, numbers: Sequence[int]):
+        self.seed, self.purpose, self.numbers = seed, purpose, numbers
+        self._columns = iter(uniforms_for(seed, purpose, numbers, NUM_DRAWS).T)
 
-    def uniform(self) -> torch.Tensor:
+    def uniform(self) -> np.ndarray:
         return next(self._columns)
 
-    def integer(self, count: int) -> torch.Tensor:
-        return (self.uniform() * count).floor()
+    def integer(self, count: int) -> np.ndarray:
+        return np.floor(self.uniform() * count)
 
-    def signed_uniform(self, fixed: float | None = None) -> torch.Tensor:
+    def signed_uniform(self, fixed: float | None = None) -> np.ndarray:
         return 2 * self.uniform() - 1
 
-    def normal(self) -> torch.Tensor:
-        # The ends are cut off at ±5.4 standard deviations, where single precision has no more numbers below 1.
-        return math.sqrt(2) * torch.erfinv((2 * self.uniform() - 1).clamp(-1 + 1e-7, 1 - 1e-7))
+    def normal(self) -> np.ndarray:
+        return ndtri(self.uniform())
 
-    def half_normal(self) -> torch.Tensor:
-        return self.normal().abs()
+    def half_normal(self) -> np.ndarray:
+        return np.abs(self.normal())
 
-    def gate(self, probability: torch.Tensor | float) -> torch.Tensor:
+    def gate(self, probability: float) -> np.ndarray:
         return self.uniform() < probability
 
-    def pixels(self, shape: Sequence[int]) -> torch.Tensor:
-        return torch.stack([torch.randn(*shape, generator=each, device=each.device) for each in self.generators])
+    def pixels(self, shape: Sequence[int], device: torch.device) -> torch.Tensor:
+        generators = torch_generators_for(self.seed, f"{self.purpose}/pixels", self.numbers, device)
+        return torch.stack([torch.randn(*shape, generator=each, device=device) for each in generators])
 
 
 class PercentileDraws:
@@ -73,26 +75,26 @@ class PercentileDraws:
     Gaussian answers are erfinv(2q - 1), without the √2: that is how the published numbers were made.
     """
 
-    def __init__(self, q: float, batch: int, device: torch.device | str = "cpu"):
-        self.q = torch.full([batch], q, device=device)
+    def __init__(self, q: float, batch: int):
+        self.q = np.full([batch], q)
 
-    def uniform(self) -> torch.Tensor:
+    def uniform(self) -> np.ndarray:
         return self.q
 
-    def integer(self, count: int) -> torch.Tensor:
-        return (self.q * count).floor()
+    def integer(self, count: int) -> np.ndarray:
+        return np.floor(self.q * count)
 
-    def signed_uniform(self, fixed: float | None = None) -> torch.Tensor:
-        return 2 * self.q - 1 if fixed is None else torch.full_like(self.q, fixed)
+    def signed_uniform(self, fixed: float | None = None) -> np.ndarray:
+        return 2 * self.q - 1 if fixed is None else np.full_like(self.q, fixed)
 
-    def normal(self) -> torch.Tensor:
-        return torch.erfinv(2 * self.q - 1)
+    def normal(self) -> np.ndarray:
+        return erfinv(2 * self.q - 1)
 
-    def half_normal(self) -> torch.Tensor:
-        return torch.erfinv(self.q)
+    def half_normal(self) -> np.ndarray:
+        return erfinv(self.q)
 
-    def gate(self, probability: torch.Tensor | float) -> torch.Tensor:
-        return torch.ones_like(self.q, dtype=torch.bool)
+    def gate(self, probability: float) -> np.ndarray:
+        return np.ones_like(self.q, dtype=bool)
 
-    def pixels(self, shape: Sequence[int]) -> torch.Tensor:
-        return torch.zeros(len(self.q), *shape, device=self.q.device)
+    def pixels(self, shape: Sequence[int], device: torch.device) -> torch.Tensor:
+        return torch.zeros(len(self.q), *shape, device=device)

@@ -198,8 +198,7 @@ class Objectives:
         """Of D's outputs for pictures and for the same pictures moved a little. `[N, 1]`."""
         latents = micro.latents
         purpose = f"bcr/{latents.purpose}/{what}"
-        generators = torch_generators_for(latents.seed, purpose, latents.numbers, images.device)
-        moved = shift(images, RandomDraws(generators))
+        moved = shift(images, RandomDraws(latents.seed, purpose, latents.numbers))
         loss = consistency_loss(logits, self.run_discriminator(moved, c, micro, what))
         self.stats.report(f"Loss/bcr/{what}", loss)
         return loss
@@ -248,8 +247,8 @@ class Objectives:
         if self.augment.names and self.players.augment.is_on:
             latents = micro.latents
             purpose = f"augment/{latents.purpose}/{what}"
-            generators = torch_generators_for(latents.seed, purpose, latents.numbers, img.device)
-            img = self.augment(img, self.players.augment.p, RandomDraws(generators))
+            draws = RandomDraws(latents.seed, purpose, latents.numbers)
+            img = self.augment(img, self.players.augment.p, draws)
         return img
 
     def report_reals(self, logits: torch.Tensor) -> None:

@@ -28,6 +28,15 @@ def torch_generators_for(
     return [torch.Generator(device).manual_seed(_entropy(seed, purpose, number) % 2**63) for number in numbers]
 
 
+def uniforms_for(seed: int, purpose: str, numbers: Sequence[int], count: int) -> np.ndarray:
+    """Uniform numbers in (0, 1) for each of the images with these global numbers, `[len(numbers), count]` float64.
+
+    They are the bits of a hash: a generator takes longer to set up than so few numbers to draw.
+    """
+    digests = [hashlib.shake_128(f"{seed}/{purpose}/{number}".encode()).digest(4 * count) for number in numbers]
+    return (np.frombuffer(b"".join(digests), "<u4").reshape(-1, count) + 0.5) / 2**32
+
+
 def _entropy(seed: int, purpose: str, position: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}/{purpose}/{position}".encode(), digest_size=8).digest(), "little")
 
