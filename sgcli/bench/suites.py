@@ -15,6 +15,7 @@ from sgcli.models import registry
 from sgcli.models.memory import peak_memory, place
 from sgcli.models.precision import set_precision
 from sgcli.ops.bias_act import bias_act
+from sgcli.ops.conv2d import conv2d
 from sgcli.ops.filtered_lrelu import filtered_lrelu
 from sgcli.ops.modulated_bias_act import modulated_bias_act
 from sgcli.ops.upfirdn2d import setup_filter, upfirdn2d
@@ -69,6 +70,10 @@ def operator_rows(device: torch.device, dtype: torch.dtype) -> Iterator[Row]:
             lambda x, b=b, s=styles, n=noise: modulated_bias_act(x, b, s, n, s, clamp=256),
             2 * _bytes(x),
         )
+    for shape in SG2_SHAPES:
+        x = _picture(shape, device, dtype)
+        w = torch.randn(shape[1], shape[1], 3, 3, device=device, dtype=dtype).to(memory_format=torch.channels_last)
+        yield from _operator(f"conv2d 3x3 {_name(shape)}", x, lambda x, w=w: conv2d(x, w, padding=1), 2 * _bytes(x))
     f = setup_filter([1, 3, 3, 1])
     assert f is not None
     f = f.to(device)

@@ -12,6 +12,8 @@ STABLE_TORCH_LIBRARY(sg, m) {
   m.def(
       "modulated_bias_act_grad(Tensor dy, Tensor x, Tensor? b, Tensor? scale, Tensor? noise, Tensor? out_scale,"
       " float slope, float gain, float? clamp) -> (Tensor, Tensor, Tensor)");
+  m.def("conv3x3(Tensor x, Tensor w, int padding, bool flip) -> Tensor");
+  m.def("conv3x3_weight_grad(Tensor x, Tensor dy, int padding) -> Tensor");
   m.def("upfirdn2d(Tensor x, Tensor? f, int[] up, int[] down, int[] padding, bool flip_filter, float gain) -> Tensor");
   m.def(
       "filtered_lrelu(Tensor x, Tensor? fu, Tensor? fd, Tensor? b, Tensor? scale, int up, int down, int[] padding,"

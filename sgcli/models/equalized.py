@@ -16,6 +16,7 @@ from torch import nn
 from sgcli.models import layers
 from sgcli.models.layers import normalize_2nd_moment
 from sgcli.ops.bias_act import bias_act
+from sgcli.ops.conv2d import conv2d as correlate
 from sgcli.ops.upfirdn2d import filter2d, setup_filter
 
 SQRT2 = math.sqrt(2)
@@ -47,7 +48,7 @@ def conv2d(
         return F.conv_transpose2d(x, _spread(weight.flip([2, 3])).transpose(0, 1), stride=2, padding=1)
     if down:
         return F.conv2d(x, _spread(weight) / 4, stride=2, padding=1)
-    return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
+    return correlate(x, weight, padding=weight.shape[-1] // 2)
 
 
 def _spread(weight: torch.Tensor) -> torch.Tensor:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from sgcli.distributed.group import Group
 from sgcli.ops.bias_act import bias_act
+from sgcli.ops.conv2d import conv2d
 from sgcli.ops.conv2d_resample import conv2d_resample, low_pass_padding
 from sgcli.ops.filtered_lrelu import filtered_lrelu
 from sgcli.ops.upfirdn2d import setup_filter
@@ -120,11 +120,11 @@ def convolve_and_halve(first: Conv2dLayer, second: Conv2dLayer, x: torch.Tensor,
     if x.device.type != "cpu":
         return second(first(x), gain)
     weight, activation = first.scaled(x.dtype, 1.0)
-    x = F.conv2d(x, weight, padding=first.padding)
+    x = conv2d(x, weight, padding=first.padding)
     f = second.resample_filter
     x = filtered_lrelu(x, fd=f, padding=low_pass_padding(f, second.down, second.padding), **activation)
     weight, activation = second.scaled(x.dtype, gain)
-    return bias_act(F.conv2d(x, weight, stride=second.down), act="lrelu", **activation)
+    return bias_act(conv2d(x, weight, stride=second.down), act="lrelu", **activation)
 
 
 class MappingNetwork(nn.Module):

@@ -21,6 +21,7 @@ from sgcli.models.noise import NoiseChoice, NoiseLayer
 from sgcli.models.precision import block_dtype
 from sgcli.models.style_layers import StyleLayer
 from sgcli.ops import native
+from sgcli.ops.conv2d import conv2d
 from sgcli.ops.filtered_lrelu import filtered_lrelu
 from sgcli.ops.modulated_conv2d import kernel_energy, mix_channels, scale_channels
 
@@ -96,7 +97,7 @@ class SynthesisLayer(nn.Module):
             weight = weight * in_scale[:, :, None, None]
         else:
             x = scale_channels(x, in_scale)
-        return F.conv2d(x, weight.to(x.dtype), padding=k - 1), out_scale
+        return conv2d(x, weight.to(x.dtype), padding=k - 1), out_scale
 
     def fills_lines(self, x: torch.Tensor) -> bool:
         """Whether pixels had better begin on lines of memory: what filters them on a CPU then writes whole lines."""

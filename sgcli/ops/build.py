@@ -34,6 +34,10 @@ FLAGS = [
     "-fvisibility=hidden",
     "-DTORCH_TARGET_VERSION=0x020a000000000000",  # the stable ABI of PyTorch 2.10, which every later one keeps
 ]
+SIXTEEN_BIT_INSTRUCTIONS = {  # as /proc/cpuinfo calls them, on x86 and on ARM
+    torch.bfloat16: {"avx512_bf16", "amx_bf16", "bf16"},
+    torch.float16: {"avx512_fp16", "amx_fp16", "fphp"},
+}
 
 
 class Problem(Exception):
@@ -79,6 +83,12 @@ def compiler_version() -> str | None:
 
 
 @functools.cache
+def multiplies(dtype: torch.dtype) -> bool:
+    """Whether the CPU has instructions for products of 16-bit numbers of type `dtype`, else converts to float32."""
+    return not SIXTEEN_BIT_INSTRUCTIONS[dtype].isdisjoint(_instructions().split())
+
+
+@functools.cache
 def cpu_name() -> str:
     """The CPU's name and instruction set, for which -march=native compiles."""
     return _cpu_field("model name") or platform.machine()
@@ -93,8 +103,7 @@ def sources(device: Device) -> list[Path]:
 def _key(device: Device) -> str:
     machine: list[str | None]
     if device == "cpu":
-        instructions = _cpu_field("flags") or _cpu_field("Features")  # the field's name on x86 and on ARM
-        machine = [*FLAGS, cpu_name(), instructions]
+        machine = [*FLAGS, cpu_name(), _instructions()]
     else:
         machine = [*nvcc.FLAGS, nvcc.version(), *nvcc.architectures()]
     digest = hashlib.sha256()
@@ -103,6 +112,10 @@ def _key(device: Device) -> str:
     for part in (*machine, compiler_version(), torch.__version__):
         digest.update(f"\0{part}".encode())
     return digest.hexdigest()[:16]
+
+
+def _instructions() -> str:
+    return _cpu_field("flags") or _cpu_field("Features")  # the field's name on x86 and on ARM
 
 
 def _cpu_field(name: str) -> str:

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from sgcli.ops import native
+from sgcli.ops.conv2d import conv2d, in_fast_type
 from sgcli.ops.upfirdn2d import Pair, filter_size, parse_padding, upfirdn2d
 
 
@@ -75,7 +76,7 @@ def low_pass_padding(f: torch.Tensor | None, down: int, padding: Pair = 0) -> li
 def _conv2d(x, w, stride=1, padding=(0, 0), groups=1, flip_weight=True) -> torch.Tensor:
     if not flip_weight and w.shape[2:] != (1, 1):
         w = w.flip([2, 3])
-    return F.conv2d(x, w, stride=stride, padding=padding, groups=groups)
+    return conv2d(x, w, stride=stride, padding=padding, groups=groups)
 
 
 def _conv_transpose2d(x, w, stride, padding, groups, flip_weight) -> torch.Tensor:
@@ -89,4 +90,4 @@ def _conv_transpose2d(x, w, stride, padding, groups, flip_weight) -> torch.Tenso
         out_channels, in_per_group, kh, kw = w.shape
         w = w.reshape(groups, out_channels // groups, in_per_group, kh, kw).transpose(1, 2)
         w = w.reshape(groups * in_per_group, out_channels // groups, kh, kw)
-    return F.conv_transpose2d(x, w, stride=stride, padding=padding, groups=groups)
+    return in_fast_type(F.conv_transpose2d, x, w, stride=stride, padding=padding, groups=groups)

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import torch
 
+from sgcli.ops.conv2d import in_fast_type
+
 
 class Modulation(NamedTuple):
     """A convolution with weights per sample, as one with shared weights between two scales."""
@@ -43,9 +45,10 @@ def mix_channels(x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """
     weights = weights.to(x.dtype)
     if x.is_contiguous():
-        return (weights @ x.flatten(2)).unflatten(2, x.shape[2:])
+        return in_fast_type(torch.matmul, weights, x.flatten(2)).unflatten(2, x.shape[2:])
     pixels = x.permute(0, 2, 3, 1)
-    return (pixels.flatten(1, 2) @ weights.transpose(1, 2)).unflatten(1, pixels.shape[1:3]).permute(0, 3, 1, 2)
+    mixed = in_fast_type(torch.matmul, pixels.flatten(1, 2), weights.transpose(1, 2))
+    return mixed.unflatten(1, pixels.shape[1:3]).permute(0, 3, 1, 2)
 
 
 def kernel_energy(weight: torch.Tensor) -> torch.Tensor:

@@ -26,6 +26,7 @@ Impl = Literal["auto", "native", "reference"]
 OPERATORS: dict[str, tuple[Device, ...]] = {  # and the devices that they have kernels for
     "bias_act": ("cpu", "cuda"),
     "modulated_bias_act": ("cpu", "cuda"),
+    "conv3x3": ("cpu",),
     "upfirdn2d": ("cpu", "cuda"),
     "filtered_lrelu": ("cpu", "cuda"),
     "warp2d": ("cpu",),
@@ -99,7 +100,7 @@ def _is_default(device: str) -> bool:
 
 # torch.compile calls these for their value instead of looking inside. (torch.compiler.assume_constant_result sets the
 # same mark, and takes a second to import.)
-for function in (require, _is_default):
+for function in (require, _is_default, build.multiplies):
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 

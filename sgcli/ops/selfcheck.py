@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import torch
 
+from sgcli.ops import native
 from sgcli.ops.bias_act import bias_act
+from sgcli.ops.conv2d import conv2d
 from sgcli.ops.filtered_lrelu import filtered_lrelu
 from sgcli.ops.modulated_bias_act import modulated_bias_act
-from sgcli.ops.native import OPERATORS
 from sgcli.ops.upfirdn2d import setup_filter, upfirdn2d
 from sgcli.ops.warp2d import warp2d
 
@@ -39,7 +40,7 @@ class Check:
 
 
 def check_operators(device: torch.device, dtype: torch.dtype = torch.float32) -> list[Check]:
-    """Run every operator both ways. Raises what the native operator raises."""
+    """Run every operator that has code for the device both ways. Raises what the native operator raises."""
     generator = torch.Generator().manual_seed(0)
 
     def draw(*shape: int) -> torch.Tensor:
@@ -50,7 +51,7 @@ def check_operators(device: torch.device, dtype: torch.dtype = torch.float32) ->
     f, taps, bias = f.to(device), taps.to(device), draw(16).to(dtype)
     styles, noise = draw(2, 16).exp(), draw(2, 1, 21, 18)
     clamp = 2.0 if dtype == torch.float32 else 256.0  # half types round onto the edge of a small one
-    x = draw(2, 16, 21, 18).to(dtype)
+    x, kernels = draw(2, 16, 21, 18).to(dtype), draw(16, 16, 3, 3)
     maps = torch.tensor([[[0.8, -0.6, 2.5], [0.6, 0.8, -1.0]], [[-1.2, 0, 0], [0.1, 0.9, 3]]], dtype=torch.float64)
     margins = torch.tensor([[5, 6, 8, 7], [0, 3, 2, 11]])
     cases: dict[str, Callable[..., torch.Tensor]] = {
@@ -62,11 +63,12 @@ def check_operators(device: torch.device, dtype: torch.dtype = torch.float32) ->
         "modulated_bias_act": lambda x, impl: modulated_bias_act(
             x.contiguous(memory_format=torch.channels_last), bias, styles, noise, styles, clamp=clamp, impl=impl
         ),
+        "conv3x3": lambda x, impl: conv2d(x, kernels.to(x.dtype) * x[0, :, :3, :3], padding=1, impl=impl),
         "warp2d": lambda x, impl: warp2d(x, maps, margins, taps, impl=impl),
     }
     checks = []
     for name, function in cases.items():
-        if device.type not in OPERATORS[name]:
+        if device.type not in native.OPERATORS[name]:
             continue
         natives = derivatives(functools.partial(function, impl="native"), x, x.dtype)
         references = derivatives(functools.partial(function, impl="reference"), x.float(), x.dtype)
