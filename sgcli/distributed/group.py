@@ -10,6 +10,7 @@ the batch in the same way, hold the same images however many workers there are, 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime
 import os
@@ -18,6 +19,10 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+
+# Its functions have the default group as a default argument: imported later, by torch.optim for one, they would hold it
+# for ever, and its threads would go on into the end of the interpreter, which then may abort (see `Workers._leave`).
+import torch.distributed.nn.functional
 
 from sgcli.distributed.watch import Watch
 from sgcli.errors import SgError, is_out_of_memory
@@ -117,6 +122,7 @@ class Workers(Group):
         meeting = dist.rendezvous("env://", timeout=datetime.timedelta(seconds=patience))
         store, self.rank, self.world = next(meeting)
         self._watch = Watch(store, self.rank, self.world, patience)
+        atexit.register(self._leave)
         with self._together():
             backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
             timeout = datetime.timedelta(days=7)  # the watch knows better how long to wait
@@ -202,8 +208,18 @@ class Workers(Group):
 
     def close(self) -> None:
         self.wait()
+        self._leave()
+
+    def _leave(self) -> None:
+        """End the threads of this worker, at the latest before the interpreter ends, also after a failure.
+
+        One that asks for the interpreter's lock while it ends (the watch after posting, Gloo's when it lets go of a
+        tensor that Python knows) makes the process abort: "terminate called without an active exception".
+        """
+        atexit.unregister(self._leave)
         self._watch.stop()
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
     def _sum_(self, tensor: torch.Tensor) -> torch.Tensor:
         if self._attempts:
@@ -249,7 +265,7 @@ class _Mean(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return ctx.group._sum_(gradients[0].clone()).div_(ctx.group.world), None
+        return _Mean.apply(gradients[0], ctx.group), None
 
 
 def join(device: torch.device) -> Group:

@@ -48,7 +48,7 @@ class Watch:
 
     def stop(self) -> None:
         self._ended.set()
-        self._thread.join()
+        self._thread.join(POST_SECONDS)  # unless the store hangs
 
     def describe_loss(self) -> str:
         """What to say when the connection to another worker breaks."""

@@ -35,6 +35,8 @@ from sgcli.training.state import Progress, load_state
 from sgcli.training.stats import Stats
 from sgcli.training.watchdog import check_finite
 
+SHORT_KIMG = 10  # the progress of runs shorter than that is shown to the picture
+
 
 @dataclass
 class Training:
@@ -210,7 +212,13 @@ def describe_progress(training: Training) -> str:
     level = f"{describe_level(lod_of(training.players.G), config.G['img_resolution'])} · " if config.growing else ""
     losses = f"G {latest('Loss/G/loss'):.2f} · D {latest('Loss/D/loss'):.2f} · r_t {latest('Loss/signs/real'):.2f}"
     losses += f" · p {training.players.augment.p:.3f}" if config.augments else ""
-    return f"{progress.nimg / 1000:.1f}/{config.kimg:g} kimg · {level}{losses} · {rate:.3g} s/kimg · {left} left"
+    done = format_kimg(progress.nimg, config)
+    return f"{done}/{config.kimg:g} kimg · {level}{losses} · {rate:.3g} s/kimg · {left} left"
+
+
+def format_kimg(nimg: int, config: TrainingConfig) -> str:
+    """12345 pictures of a long run -> '12.3'; 128 of a short one -> '0.128', so that something is seen to move."""
+    return f"{nimg / 1000:.{1 if config.kimg >= SHORT_KIMG else 3}f}"
 
 
 def peak_memory_gb(device: torch.device) -> float:

@@ -20,7 +20,7 @@ from sgcli.models.growing import lod_of
 from sgcli.progress import format_seconds
 from sgcli.training.config import TrainingConfig
 from sgcli.training.held_out import overfitting
-from sgcli.training.loop import Training, peak_memory_gb
+from sgcli.training.loop import Training, format_kimg, peak_memory_gb
 from sgcli.training.run import Run
 from sgcli.training.schedule import describe_level
 from sgcli.training.state import prune, save_state
@@ -54,7 +54,7 @@ class TickReport:
         training.run.append_stats({**numbers, "Progress/nimg": progress.nimg, "timestamp": time.time()})
         left = format_seconds(progress.seconds / progress.nimg * (config.total_nimg - progress.nimg))
         columns = [
-            f"kimg {progress.nimg / 1000:8.1f}",
+            f"kimg {format_kimg(progress.nimg, config):>8}",
             *([describe_level(lod, config.G["img_resolution"])] if config.growing else []),
             f"G {shown(numbers, 'Loss/G/loss', '6.3f')}",
             f"D {shown(numbers, 'Loss/D/loss', '6.3f')}",

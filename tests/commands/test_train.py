@@ -41,7 +41,7 @@ def test_a_run_has_everything(faces, tmp_path):
     lines = [json.loads(line) for line in (run / "stats.jsonl").read_text().splitlines()]
     assert lines[-1]["Progress/nimg"] == 32
     assert lines[-1]["Loss/G/loss"]["num"] > 0
-    assert "r_t" in result.err
+    assert "r_t" in result.err and "kimg    0.032  " in result.err
 
 
 def test_resume_gives_the_same_bits(faces, tmp_path):

@@ -23,7 +23,8 @@ def draw(shape, seed=0, dtype=torch.float64):
 def error(actual, expected) -> float:
     """Relative to the largest magnitude."""
     assert actual.shape == expected.shape
-    return float((actual.double() - expected.double()).abs().max() / expected.abs().max().clamp_min(1e-30))
+    actual, expected = actual.detach().double(), expected.detach().double()
+    return float((actual - expected).abs().max() / expected.abs().max().clamp_min(1e-30))
 
 
 def is_native(y: torch.Tensor) -> bool:
