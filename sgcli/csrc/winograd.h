@@ -4,7 +4,7 @@
 //
 // by evaluating polynomials at 0, ±a, ±b and infinity (S. Winograd, Arithmetic Complexity of Computations, 1980; for
 // two dimensions A. Lavin and S. Gray, arXiv:1509.09308). With a = 2/3 and b = 3/2 rounding errors in two dimensions are
-// a third to an eighth of those at the usual ±1, ±2. The gradients use the transposed maps.
+// half to a quarter of those at the usual ±1, ±2. The gradients use the transposed maps.
 #pragma once
 
 #include "block.h"
