@@ -14,11 +14,24 @@ from torch import nn
 
 from sgcli.errors import FormatError
 from sgcli.features.weights import VGG16, find_weights, read_weights
+from sgcli.models.memory import place
+from sgcli.ops.conv2d import conv2d
 
 STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))  # channels; pooling in between
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, for pixels in [0, 1]
 MIN_SIDE = 16  # four poolings
 FC_SIDE = 224  # of pictures that enter the fully connected layers
+
+
+class Convolution(nn.Conv2d):
+    """3x3, with zeros around the picture; its weights have the names and shapes of PyTorch's."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert self.bias is not None
+        return conv2d(x, self.weight, padding=1) + self.bias[:, None, None]
 
 
 class Vgg16(nn.Module):
@@ -37,7 +50,7 @@ class Vgg16(nn.Module):
             if stage > 1:
                 self._add(f"pool{stage - 1}", nn.MaxPool2d(2))
             for number, width in enumerate(widths, start=1):
-                self._add(f"conv{stage}_{number}", nn.Conv2d(channels, width, 3, padding=1))
+                self._add(f"conv{stage}_{number}", Convolution(channels, width))
                 self._add(f"relu{stage}_{number}", nn.ReLU())
                 channels = width
         if fully_connected:
@@ -54,7 +67,7 @@ class Vgg16(nn.Module):
         """Activations `[N, C, h, w]` of `layers`, from the first to the last. Raises ValueError under 16x16 pixels."""
         if min(images.shape[2:]) < MIN_SIDE:
             raise ValueError(f"VGG-16 takes pictures from {MIN_SIDE}x{MIN_SIDE} pixels, got {list(images.shape)}")
-        x = (images - self.mean) / self.std
+        x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
         found = []
         last = max(map(self.layers.index, layers))
         for name, module in itertools.islice(zip(self.layers, self.features, strict=True), last + 1):
@@ -91,7 +104,7 @@ def load_vgg16(named: str | os.PathLike | None = None, fully_connected: bool = F
                 f"{VGG16.url} has them",
             )
     network.load_state_dict({name: tensors[name] for name in wanted})
-    return network.eval().requires_grad_(False)
+    return place(network).eval().requires_grad_(False)
 
 
 def as_rgb(images: torch.Tensor) -> torch.Tensor:
