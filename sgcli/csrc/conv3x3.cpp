@@ -137,6 +137,7 @@ void read_tap(const Kernels& w, int64_t o, int64_t i, int tap, Block<T> values[k
 template <class S, class T = Compute<S>>
 Panels<T> map_kernels(const Kernels& w) {
   Panels<T> to(kProducts, w.in, w.out);
+  const bool streams = kProducts * to.step() * int64_t(sizeof(T)) > kCacheBytes;
   torch::stable::parallel_for(0, (w.out + kLanes - 1) / kLanes, 1, [&](int64_t begin, int64_t end) {
     Block<T> taps[kTaps * kTaps][kLanes];
     for (int64_t o = begin * kLanes; o < std::min(end * kLanes, w.out); o += kLanes) {
@@ -147,10 +148,17 @@ Panels<T> map_kernels(const Kernels& w) {
           for (int tap = 0; tap < kTaps * kTaps; tap++) in[tap / kTaps][tap % kTaps] = taps[tap][l];
           map_square<OfKernel>(in, out);
           T* at = to.at(0, i + l, o);
-          for (int p = 0; p < kProducts; p++) store(at + p * to.step(), out[p / kPatch][p % kPatch]);
+          for (int p = 0; p < kProducts; p++) {
+            if (streams) {
+              stream(at + p * to.step(), out[p / kPatch][p % kPatch]);
+            } else {
+              store(at + p * to.step(), out[p / kPatch][p % kPatch]);
+            }
+          }
         }
       }
     }
+    if (streams) finish_streams();
   });
   return to;
 }

@@ -16,7 +16,7 @@ from sgcli.ops import native
 from sgcli.ops.build import SIXTEEN_BIT_INSTRUCTIONS, multiplies
 
 MIN_CHANNELS = 16  # a block of them is the unit of work
-MIN_TILES = 16  # of 4x4 outputs in an image; below, it takes longer to transform the kernels than they save
+MIN_TILES = 32  # of 4x4 outputs; below, it takes longer to transform the kernels than they save
 
 
 def conv2d(
@@ -33,8 +33,8 @@ def conv2d(
     w        `[O, I / groups, k, k]`, in x's dtype.
     padding  zeros on both sides: (y, x), or the same for both.
     impl     "native" wants the native operator, or ValueError where it cannot take the arguments; "auto" uses it for
-             channels-last images where it is faster. That depends on the size of an image, not on how many there are:
-             pictures are not to depend on the batch.
+             channels-last images where it is faster. Without gradients that depends on the size of an image, not on how
+             many there are: pictures are not to depend on the batch.
     Returns `[N, O, H', W']`.
     """
     pad_y, pad_x = (padding, padding) if isinstance(padding, int) else padding
@@ -61,11 +61,12 @@ def _is_slow(x: torch.Tensor) -> bool:
 
 def _pays(x: torch.Tensor, w: torch.Tensor, padding: int) -> bool:
     h, width = (size + 2 * padding - 2 for size in x.shape[2:])
+    images = len(x) if torch.is_grad_enabled() and w.requires_grad else 1
     return (
         x.device.type == "cpu"
         and (x.dtype == torch.float32 or _is_slow(x))
         and min(w.shape[:2]) >= MIN_CHANNELS
-        and -(-h // 4) * -(-width // 4) >= MIN_TILES
+        and images * -(-h // 4) * -(-width // 4) >= MIN_TILES
         and x.is_contiguous(memory_format=torch.channels_last)
     )
 

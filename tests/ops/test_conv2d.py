@@ -129,16 +129,17 @@ def test_empty():
 
 @pytest.mark.usefixtures("only_native")
 def test_chosen_where_it_pays():
-    def chosen(shape=(1, 16, 16, 16), kernel=3, out=16, dtype=torch.float32, channels_last=True, **options) -> bool:
-        x = torch.ones(shape, dtype=dtype)
+    def chosen(shape=(1, 16, 24, 24), kernel=3, out=16, dtype=torch.float32, channels_last=True, **options) -> bool:
+        x = torch.ones(shape, dtype=dtype, requires_grad=True)
         x = x.contiguous(memory_format=torch.channels_last) if channels_last else x
-        w = torch.ones(out, shape[1] // options.get("groups", 1), kernel, kernel, dtype=dtype, requires_grad=True)
-        return is_native(conv2d(x, w, **{"padding": 1, **options}))
+        w = torch.ones(out, shape[1] // options.get("groups", 1), kernel, kernel, dtype=dtype)
+        return is_native(conv2d(x, w.requires_grad_(options.pop("trains", False)), **{"padding": 1, **options}))
 
-    assert chosen() and chosen(padding=(2, 2)) and chosen((5, 512, 16, 16))
+    assert chosen() and chosen(padding=(2, 2)) and chosen((5, 512, 24, 24))
     assert not chosen(channels_last=False)
-    assert not chosen((9, 16, 12, 12)), "small, whatever the batch"
-    assert not chosen(out=15) and not chosen((1, 15, 16, 16))
+    assert not chosen((9, 16, 16, 16)), "small, whatever the batch"
+    assert chosen((9, 16, 16, 16), trains=True)
+    assert not chosen(out=15) and not chosen((1, 15, 24, 24))
     assert not chosen(dtype=torch.float64)
     assert not chosen(kernel=1) and not chosen(stride=2) and not chosen(groups=2, out=32) and not chosen(padding=(1, 2))
     assert chosen(dtype=torch.bfloat16) == (not build.multiplies(torch.bfloat16))
