@@ -15,6 +15,7 @@ from torch import nn
 
 from sgcli.errors import FormatError
 from sgcli.features.weights import INCEPTION, find_weights, read_weights
+from sgcli.ops.conv2d import conv2d
 
 SIDE = 299  # of the pictures that it was trained on
 NUM_FEATURES = 2048
@@ -37,7 +38,8 @@ class ConvNorm(nn.Module):
         self.bn = nn.BatchNorm2d(out_channels, eps=BATCH_NORM_EPSILON)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.bn(self.conv(x)).relu_()
+        x = conv2d(x, self.conv.weight, self.conv.stride[0], self.conv.padding)  # type: ignore[arg-type]
+        return self.bn(x).relu_()
 
 
 class Mixed(nn.Module):
