@@ -1,6 +1,6 @@
 """Train on few and on many invented faces, with and without ADA, and write the table and plots of docs/ada.md.
 
-    python docs/make_ada.py             # four trainings, about two hours on one CPU core
+    python docs/make_ada.py             # four trainings, about three hours on one CPU core
     python docs/make_ada.py --kimg 1    # a taste
 
 Called again, it goes on where it stopped; what is trained and measured is not done again.
@@ -25,6 +25,9 @@ from sgcli.latents.seeds import latents_of_seeds
 from sgcli.media.grid import make_table, stack
 from sgcli.media.pictures import to_uint8, write_png
 from sgcli.media.plots import Series, line_plot
+from sgcli.metrics.job import Job
+from sgcli.metrics.open_source import open_source
+from sgcli.metrics.registry import METRICS
 from sgcli.metrics.swd import noise_floor, sliced_wasserstein
 from sgcli.models.checkpoint import kimg_of, open_model
 from sgcli.models.growing import enlarge
@@ -35,7 +38,7 @@ START, END = "<!-- written by make_ada.py -->", "<!-- end -->"
 
 RESOLUTION, NUM_TRAIN, NUM_HELD_OUT = 32, 8000, 1000
 FEW = 500
-NUM_MEASURED = 500  # pictures on both sides of a distance
+NUM_SWD, NUM_FEATURES = 500, 1000  # pictures on both sides of a distance
 NUM_SNAPSHOTS = 8
 NUM_SHOWN, ZOOM = 12, 2
 RECIPE = {
@@ -43,7 +46,8 @@ RECIPE = {
     "--ema-kimg": 2,
 }  # fmt: skip
 AUG_TARGET = 0.5  # of r_t: on the full set r_t stays below that; the published 0.6 is reached late by so small a D
-AUG_KIMG_SHARE = 0.25  # p may move by 1 in this share of the run: 500 kimg, as published, would leave it near 0
+AUG_KIMG = 60  # p may move by 1 in that time: 500 kimg, as published, would leave it near 0
+MEASURES = {"FID": ".3f", "recall": ".2f", "SWD x 1000": ".1f"}  # and how they are printed
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,10 @@ class Case:
 
     images: int
     aug: str
+
+    def kimg(self, longest: float) -> float:
+        """Many pictures are trained on for half of the time: D has seen each of them but a few times by then."""
+        return longest if self.images == FEW else longest / 2
 
     @property
     def name(self) -> str:
@@ -63,7 +71,7 @@ CASES = [Case(images, aug) for images in (FEW, NUM_TRAIN) for aug in ("none", "a
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Train with and without ADA, and write docs/ada.md.")
-    parser.add_argument("--kimg", type=float, default=240)
+    parser.add_argument("--kimg", type=float, default=480, help="of the trainings on few pictures")
     parser.add_argument("--outdir", type=Path, default=Path("ada"), help="where data, runs and numbers go")
     parser.add_argument("--docs", type=Path, default=DOCS, help="where ada.md and its images are")
     options = parser.parse_args()
@@ -72,44 +80,53 @@ def main() -> None:
     for path, count, seed in ((train_set, NUM_TRAIN, 0), (held_out, NUM_HELD_OUT, 1)):
         if not path.exists():
             synthesize(path, count, RESOLUTION, seed)
-    pictures = torch.from_numpy(open_dataset(held_out).images(range(2 * NUM_MEASURED)))
+    pictures = torch.from_numpy(open_dataset(held_out).images(range(2 * NUM_SWD)))
     floor = noise_floor(pictures, seed=0)[1]
 
-    runs = {case: train(case, train_set, held_out, options.kimg, options.outdir) for case in CASES}
-    distances = {case: measured(run, pictures[:NUM_MEASURED]) for case, run in runs.items()}
+    snap = options.kimg / NUM_SNAPSHOTS
+    runs = {case: train(case, train_set, held_out, case.kimg(options.kimg), snap, options.outdir) for case in CASES}
+    numbers = {case: measured(run, held_out, pictures[:NUM_SWD]) for case, run in runs.items()}
     images = options.docs / "images"
-    write_png(images / "ada-curves.png", draw_curves(runs, distances, floor))
+    write_png(images / "ada-curves.png", draw_curves(runs, numbers, floor))
     few = [runs[case] for case in CASES if case.images == FEW]
     write_png(images / "ada-discriminator.png", stack([discriminator_plots(run)[0] for run in few]))
     write_png(
         images / "ada-fakes.png", make_table([draw(run) for run in runs.values()], [], [case.name for case in runs])
     )
-    insert_table(options.docs / "ada.md", runs, distances, floor)
+    insert_table(options.docs / "ada.md", runs, numbers, floor)
 
 
-def train(case: Case, train_set: Path, held_out: Path, kimg: float, outdir: Path) -> Run:
+def train(case: Case, train_set: Path, held_out: Path, kimg: float, snap: float, outdir: Path) -> Run:
     """Train, or go on, or find it finished."""
     name = f"{case.images}-{case.aug}-{kimg:g}"
-    command = ["train", train_set, "--tiny", "--kimg", kimg, "--snap", kimg / NUM_SNAPSHOTS, "--holdout", held_out]
+    command = ["train", train_set, "--tiny", "--kimg", kimg, "--snap", snap, "--holdout", held_out]
     command += [part for pair in RECIPE.items() for part in pair]
     command += ["--max-images", case.images, "--aug", case.aug]
     if case.aug == "ada":
-        command += ["--aug-target", AUG_TARGET, "--aug-kimg", kimg * AUG_KIMG_SHARE]
+        command += ["--aug-target", AUG_TARGET, "--aug-kimg", AUG_KIMG]
     command += ["--outdir", outdir / "runs", "--name", name, "--resume", "auto"]
     if sg([str(part) for part in command]) != 0:
         sys.exit(f"{case.name}: did not train")
     return find_runs(outdir / "runs", name)[-1]
 
 
-def measured(run: Run, reals: torch.Tensor) -> dict[float, float]:
-    """SWD x 1000 of every snapshot to pictures that were not trained on, by kimg; remembered in the run's folder."""
-    file = run.path / "distances.json"
+def measured(run: Run, held_out: Path, reals: torch.Tensor) -> dict[float, dict[str, float]]:
+    """By kimg, what every trained snapshot's pictures have in common with faces that were not trained on.
+
+    Remembered in the run's folder.
+    """
+    file = run.path / "measured.json"
     known = json.loads(file.read_text()) if file.exists() else {}
-    for model in run.models():
-        if model.name not in known:
-            known[model.name] = sliced_wasserstein(reals, fakes(model, len(reals)), seed=0)[1]
-            file.write_text(json.dumps(known) + "\n")
-    return {kimg_of(Path(name)): distance for name, distance in known.items()}
+    for model in run.models()[1:]:
+        if model.name in known:
+            continue
+        job = Job(open_source(model), open_source(held_out), num=NUM_FEATURES, extractor="random")
+        fid = METRICS["fid"].measure(job, NUM_FEATURES)[0].number
+        recall = METRICS["pr"].measure(job, NUM_FEATURES)[1].number
+        swd = sliced_wasserstein(reals, fakes(model, len(reals)), seed=0)[1]
+        known[model.name] = dict(zip(MEASURES, (fid, recall, swd), strict=True))
+        file.write_text(json.dumps(known) + "\n")
+    return {kimg_of(Path(name)): numbers for name, numbers in known.items()}
 
 
 def fakes(model: Path, count: int) -> torch.Tensor:
@@ -123,12 +140,18 @@ def draw(run: Run) -> list[torch.Tensor]:
     return [enlarge(picture[None], ZOOM)[0] for picture in fakes(run.models()[-1], NUM_SHOWN)]
 
 
-def draw_curves(runs: dict[Case, Run], distances: dict[Case, dict[float, float]], floor: float):
-    """SWD, r_t, r_v and p of all trainings over time."""
-    end = max(kimg for line in distances.values() for kimg in line)
-    lines = [Series(case.name, [*line][1:], [*line.values()][1:]) for case, line in distances.items()]
-    lines.append(Series("two sets of real faces", [0, end], [floor, floor]))
-    panels = [line_plot(lines, title="SWD x 1000 to held-out faces", x_label="kimg", log_y=True, size=(900, 400))]
+def draw_curves(runs: dict[Case, Run], numbers: dict[Case, dict[float, dict[str, float]]], floor: float):
+    """SWD, FID, recall, r_t, r_v and p of all trainings over time."""
+    panels = []
+    for measure, title in (
+        ("FID", "FID (random features) to held-out faces"),
+        ("recall", "recall: the share of held-out faces that look like a generated one"),
+        ("SWD x 1000", "SWD x 1000 to held-out faces"),
+    ):
+        lines = [Series(case.name, [*line], [at[measure] for at in line.values()]) for case, line in numbers.items()]
+        if measure.startswith("SWD"):
+            lines.append(Series("two sets of real faces", [0, max(lines[0].x)], [floor, floor]))
+        panels.append(line_plot(lines, title=title, x_label="kimg", log_y=measure != "recall", size=(900, 360)))
     for key, title in (
         ("Progress/r_t", "r_t: mean sign of D for training pictures"),
         ("Progress/r_v", "r_v: where held-out pictures lie, from training pictures (0) to fakes (1)"),
@@ -149,18 +172,21 @@ def smoothed(x: list[float], y: list[float], width: int = 8) -> tuple[list[float
     )
 
 
-def insert_table(page: Path, runs: dict[Case, Run], distances: dict[Case, dict[float, float]], floor: float) -> None:
+def insert_table(page: Path, runs: dict[Case, Run], numbers: dict[Case, dict], floor: float) -> None:
     """Put the table between the two marks of the page."""
-    times = sorted({kimg for line in distances.values() for kimg in line})[1:]
+    times = sorted({kimg for line in numbers.values() for kimg in line})
     rows = [["", "", *(f"{kimg:g} kimg" for kimg in times)], ["---"] * (len(times) + 2)]
     for case, run in runs.items():
-        rows.append([case.name, "SWD x 1000", *(f"{distances[case][kimg]:.1f}" for kimg in times)])
-        curves = curves_of(run)
+        line, curves = numbers[case], curves_of(run)
+        for measure, form in MEASURES.items():
+            name = case.name if measure == "FID" else ""
+            rows.append([name, measure, *(format(line[kimg][measure], form) if kimg in line else "" for kimg in times)])
         for key, label in (("Progress/r_t", "r_t"), ("Progress/r_v", "r_v"), ("Progress/augment", "p")):
             if key in curves:
-                rows.append(["", label, *(f"{mean_before(*curves[key], kimg, times[0]):.2f}" for kimg in times)])
+                means = (f"{mean_before(*curves[key], kimg, times[0]):.2f}" if kimg in line else "" for kimg in times)
+                rows.append(["", label, *means])
     table = ["| " + " | ".join(row) + " |" for row in rows]
-    lines = [f"Noise floor of SWD (two sets of {NUM_MEASURED} real faces): {floor:.1f}.", "", *table]
+    lines = [f"Noise floor of SWD (two sets of {NUM_SWD} real faces): {floor:.1f}.", "", *table]
     before, rest = page.read_text().split(START)
     after = rest.split(END)[1]
     page.write_text("\n".join([before + START, *lines, END]) + after)
