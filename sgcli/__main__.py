@@ -93,7 +93,9 @@ def _print_error(message: str, hint: str | None, show_traceback: bool) -> None:
 
 def _usage_message(error: Exception) -> str:
     format_message = getattr(error, "format_message", lambda: str(error))
-    return " ".join(format_message().split())
+    message = " ".join(format_message().split())
+    found: list = getattr(error.__cause__, "errors", list)()  # pydantic's, which says what should be, and not what is
+    return f"{message}, not {found[0]['input']}" if found else message
 
 
 def _hint_for_usage(error: Exception) -> str:

@@ -69,7 +69,7 @@ def train_or_go_on(train_set: Path, outdir: Path, device: str) -> Run:
     from sgcli.commands.train_settings import resolve
     from sgcli.training.launch import find_resumable, launch
 
-    dataset, config = resolve(str(train_set), SETTINGS)
+    dataset, _, config = resolve(str(train_set), SETTINGS)
     earlier = find_resumable(outdir, NAME)
     if earlier is not None and earlier.is_finished():
         notice(f"{earlier.run.path}: is trained already; delete {outdir} to start over")

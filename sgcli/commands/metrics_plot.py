@@ -146,7 +146,7 @@ def discriminator_plots(run: Run) -> list[np.ndarray]:
             "an older sg wrote it; go on with the training, and draw it then",
         )
     if len(series) < len(SCORES):
-        notice(f"{run.path}: trained without --holdout, so held-out pictures are not shown")
+        notice(f"{run.path}: no scores of held-out pictures, which --holdout would give; they are not shown")
     curves = curves_of(run)
     ratios = [
         Series(label, curves[name][0], [y if label != "r_v" or -1 <= y <= 2 else math.nan for y in curves[name][1]])

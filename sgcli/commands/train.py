@@ -16,7 +16,7 @@ from sgcli.commands.train_settings import (
     SETTINGS,
     check_settings,
     config_to_resume,
-    open_holdout,
+    measured_by,
     resolve,
     settings_from_file,
     take_up,
@@ -25,10 +25,8 @@ from sgcli.errors import UsageError
 from sgcli.progress import notice
 
 if TYPE_CHECKING:
-    import torch
-
     from sgcli.training.config import TrainingConfig
-    from sgcli.training.loop import Callback, Training
+    from sgcli.training.loop import Training
 
 NETWORKS, AUGMENTATION, EXPERIMENTS = "Networks", "Augmentation", "Experiments"
 
@@ -94,7 +92,8 @@ def train(
         float | None, typer.Option(min=0, rich_help_panel=AUGMENTATION, help="Strength; with ada, at the start.")
     ] = None,
     aug_target: Annotated[
-        float | None, typer.Option(rich_help_panel=AUGMENTATION, help="r_t that ada steers to. Default: 0.6.")
+        float | None,
+        typer.Option(min=-1, max=1, rich_help_panel=AUGMENTATION, help="r_t that ada steers to. Default: 0.6."),
     ] = None,
     aug_kimg: Annotated[
         float | None,
@@ -191,6 +190,7 @@ def train(
     from sgcli.distributed.workers import is_worker, run_workers
     from sgcli.models.checkpoint import open_model
     from sgcli.training.launch import Resumable, find_resumable, launch
+    from sgcli.training.transfer import plan_copy
 
     group = options.join_group(device)
     workers = group.world if is_worker() else procs
@@ -215,7 +215,7 @@ def train(
         settings = take_up(going_on.config, settings)
     check_settings(settings)
     workers_choose = procs > 1 and not is_worker() and not dry_run
-    dataset, resolved = resolve(data, settings, workers, None if workers_choose else choose_sizes)
+    dataset, held_out, resolved = resolve(data, settings, workers, None if workers_choose else choose_sizes)
     if going_on is not None:
         resolved = config_to_resume(going_on, resolved, settings)
 
@@ -226,9 +226,15 @@ def train(
         return
     source = open_model(settings["init_from"]) if "init_from" in settings and going_on is None else None
     if dry_run:
+        for line in plan_copy(resolved, source) if source else ():
+            notice(line)
         print_plan(resolved, options.resolve_device(device))
         return
-    measuring = make_measuring(resolved, options.resolve_device(device))
+    measure = []
+    if requests := measured_by(settings):
+        from sgcli.training.measuring import Measuring
+
+        measure = [Measuring(requests, resolved.metrics_every, options.resolve_device(device))]
     if procs > 1 and not is_worker():
         options.prepare_workers(device, procs)
         run_workers(procs, context.find_root().obj)
@@ -241,32 +247,12 @@ def train(
         name=name,
         resume=going_on,
         init_from=source,
-        held_out=open_holdout(data, settings),
-        measure=[measuring] if measuring else [],
+        held_out=held_out,
+        measure=measure,
         group=group,
         on_start=announce,
     )
     group.close()
-
-
-def make_measuring(config: TrainingConfig, device: torch.device) -> Callback | None:
-    """What measures snapshots, as --metrics asks for. Raises UsageError where --keep-best wants something else."""
-    if config.metrics is None and config.keep_best is None:
-        return None
-
-    from sgcli.metrics.registry import parse_metrics
-
-    requests = parse_metrics(config.metrics or "")
-    names = [name for request in requests for name in request.result_names()]
-    if config.keep_best is not None and config.keep_best not in names:
-        given = f"--metrics gives {', '.join(names)}" if names else "no --metrics were asked for"
-        raise UsageError(
-            f"--keep-best {config.keep_best}: {given}", f"--metrics {config.keep_best} --keep-best {config.keep_best}"
-        )
-
-    from sgcli.training.measuring import Measuring
-
-    return Measuring(requests, config.metrics_every, device)
 
 
 def announce(training: Training) -> None:

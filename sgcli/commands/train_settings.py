@@ -8,6 +8,7 @@ import dataclasses
 import difflib
 import functools
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import NoneType
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from sgcli.errors import FormatError, UsageError
 from sgcli.files import explain_os_error
-from sgcli.progress import notice
+from sgcli.progress import notice, warn
 
 if TYPE_CHECKING:
     from sgcli.data.dataset import ImageDataset
+    from sgcli.metrics.registry import Request
     from sgcli.training.config import TrainingConfig
     from sgcli.training.launch import Resumable
 
@@ -35,17 +37,57 @@ FIELDS = {"gamma": "r1_gamma", "snap": "snap_kimg", "map_depth": "mapping_layers
 
 
 def check_settings(settings: dict[str, Any]) -> None:
-    """Raise UsageError for options that ask for something only together with others."""
+    """Raise UsageError for words that no option has, and for options that ask for something only together with others:
+    what can be known before the data set is looked at, which may take minutes.
+    """
+    from sgcli.models import registry
+    from sgcli.training.config import check_words
+
+    registry.resolve(settings.get("arch", "sg2"))
+    check_words(settings)
+    check_strength(settings)
+    measured_by(settings)
     if settings.get("freeze_d") and "init_from" not in settings:
         raise UsageError(
             f"--freeze-d {settings['freeze_d']}: keeps layers of D as they start, and nothing has trained them",
             f"--init-from MODEL --freeze-d {settings['freeze_d']}",
         )
     holdout = settings.get("holdout")
+    if holdout is not None and re.fullmatch(r"0+|-.*|\d*\.\d+", holdout):
+        raise UsageError(f"--holdout {holdout}: a number of pictures above 0, or a data set", "--holdout 500")
     if holdout is not None and holdout_count(settings) is None and "://" not in holdout:
         settings["holdout"] = str(Path(holdout).absolute())  # found again when the run is resumed from elsewhere
-    if holdout is not None and holdout_count(settings) == 0:
-        raise UsageError("--holdout 0: at least one picture", "--holdout 500, or leave it out")
+
+
+def check_strength(settings: dict[str, Any]) -> None:
+    """Raise UsageError for a strength of augmentation without --aug, and for --aug fixed without a strength.
+
+    With --aug none the others may stand: loops compare it with another.
+    """
+    aimless = [name for name in settings if name.startswith("aug_")]
+    if aimless and "aug" not in settings:
+        option = f"--{aimless[0].replace('_', '-')} {settings[aimless[0]]}"
+        kind = "fixed" if aimless == ["aug_p"] else "ada"
+        raise UsageError(f"{option}: nothing is augmented without --aug", f"--aug {kind} {option}")
+    if settings.get("aug") == "fixed" and "aug_p" not in settings:
+        raise UsageError("--aug fixed: of which strength? --aug-p is missing", "--aug fixed --aug-p 0.2")
+
+
+def measured_by(settings: dict[str, Any]) -> list[Request]:
+    """What --metrics asks for. Raises UsageError for what is no metric, and where --keep-best wants another."""
+    metrics, keep_best = settings.get("metrics"), settings.get("keep_best")
+    if metrics is None and keep_best is None:
+        return []
+
+    from sgcli.metrics.registry import parse_metrics
+
+    requests = parse_metrics(metrics or "")
+    names = [name for request in requests for name in request.result_names()]
+    if keep_best is not None and keep_best not in names:
+        given = f"--metrics gives {', '.join(names)}" if names else "no --metrics were asked for"
+        hint = f"--keep-best {names[0]}" if names else f"--metrics {keep_best} --keep-best {keep_best}"
+        raise UsageError(f"--keep-best {keep_best}: {given}", hint)
+    return requests
 
 
 def holdout_count(settings: dict[str, Any]) -> int | None:
@@ -54,20 +96,28 @@ def holdout_count(settings: dict[str, Any]) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-def open_holdout(data: str, settings: dict[str, Any]) -> ImageDataset | None:
-    """The pictures of --holdout: another data set, or those of `data` that `resolve` leaves out."""
+def open_holdout(data: str, settings: dict[str, Any], dataset: ImageDataset) -> ImageDataset | None:
+    """The pictures of --holdout: another data set, or those of `data` that `resolve` leaves out.
+
+    Raises UsageError for pictures that a discriminator of those of `dataset` cannot look at.
+    """
     from sgcli.data.dataset import open_dataset, open_held_out
+    from sgcli.training.held_out import check_held_out
 
     labels, count = settings.get("labels", "auto"), holdout_count(settings)
     if count is not None:
         return open_held_out(data, count, labels, settings.get("seed", 0))
-    return open_dataset(settings["holdout"], labels) if "holdout" in settings else None
+    if "holdout" not in settings:
+        return None
+    held_out = open_dataset(settings["holdout"], labels)
+    check_held_out(held_out, dataset, settings.get("cond", False))
+    return held_out
 
 
 def resolve(
     data: str, settings: dict[str, Any], workers: int = 1, choose_sizes: Callable[..., Any] | None = None
-) -> tuple[ImageDataset, TrainingConfig]:
-    """Open the data set as `settings` want it, and fill in everything that they leave open.
+) -> tuple[ImageDataset, ImageDataset | None, TrainingConfig]:
+    """Open the data set as `settings` want it, and what is held out; fill in everything that they leave open.
 
     `settings` get numbers in the place of "auto" from choose_sizes(configure, fields), of training.preflight. None: the
     workers will choose, and any number does until then.
@@ -79,8 +129,12 @@ def resolve(
     dataset = open_dataset(data, **choice, hold_out=holdout_count(settings) or 0)
     if settings.get("cond") and dataset.label_dim == 0:
         raise UsageError(
-            f"--cond: {data} has no labels", "add labels to its dataset.json, or sort it: --labels subfolders"
+            f"--cond: {data} has no labels",
+            "--cond --labels subfolders, if each folder is a class; see docs/datasets.md",
         )
+    if settings.get("max_images", 0) > dataset.num_images:
+        warn(f"--max-images {settings['max_images']}: there are {dataset.num_images} to choose from, and all are used")
+    held_out = open_holdout(data, settings, dataset)
     kept_apart = ("arch", "tiny", "cond", "labels", "max_images", "mirror", "init_from", "holdout")
     fields = {FIELDS.get(key, key): value for key, value in settings.items() if key not in kept_apart}
     configure = functools.partial(
@@ -106,7 +160,7 @@ def resolve(
             fields |= chosen
     config = configure(fields)
     config.options = settings
-    return dataset, config
+    return dataset, held_out, config
 
 
 def take_up(config: TrainingConfig, settings: dict[str, Any]) -> dict[str, Any]:

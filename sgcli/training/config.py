@@ -125,6 +125,7 @@ def resolve_config(
     g_connection, d_connection.
     Raises UsageError for values that cannot work together.
     """
+    check_words(options)
     preset = registry.resolve(arch, tiny=tiny)
     given = {name: value for name, value in options.items() if value is not None}
     resolution = data["resolution"]
@@ -168,15 +169,23 @@ def resolve_config(
         values.setdefault("aug_kimg", 100.0)
     values.setdefault("tick_kimg", min(4.0, max(values["kimg"] / 100, values["batch"] / 1000)))
     config = TrainingConfig(arch=preset.name, data=dict(data), G=preset.G, D=preset.D, **values)
-    check_networks(config)
     check_augmentation(config)
+    check_networks(config)
     return config
+
+
+def check_words(options: Mapping[str, Any]) -> None:
+    """Raise UsageError for options (fields) that take one of several words, and have another."""
+    for name, words, usual in (
+        ("aug", AUGMENTATIONS, "ada"), ("aug_pipe", PRESETS, "bgc"), ("precision", PRECISIONS, "auto"),
+    ):  # fmt: skip
+        given, option = options.get(name), f"--{name.replace('_', '-')}"
+        if given is not None and given not in words:
+            raise UsageError(f"{option} {given}: one of {', '.join(words)}", f"{option} {usual}")
 
 
 def check_networks(config: TrainingConfig) -> None:
     """Build both networks without memory for their weights. Raises UsageError for sizes or words that make none."""
-    if config.precision not in PRECISIONS:
-        raise UsageError(f"--precision {config.precision}: one of {', '.join(PRECISIONS)}", "--precision auto")
     try:
         with torch.device("meta"):
             config.G["w_dim"] = registry.build_generator(config.G).w_dim  # without mapping layers: what enters them
@@ -186,11 +195,14 @@ def check_networks(config: TrainingConfig) -> None:
 
 
 def check_augmentation(config: TrainingConfig) -> None:
-    """Raise UsageError for words that name no augmentation, and for pictures that one cannot be applied to."""
-    if config.aug not in AUGMENTATIONS:
-        raise UsageError(f"--aug {config.aug}: one of {', '.join(AUGMENTATIONS)}", "--aug ada")
-    if config.aug_pipe not in PRESETS:
-        raise UsageError(f"--aug-pipe {config.aug_pipe}: one of {', '.join(PRESETS)}", "--aug-pipe bgc")
+    """Raise UsageError for a strength above its limit, and for pictures that cannot be augmented as asked."""
+    if config.aug_max is not None and config.aug_p > config.aug_max:
+        raise UsageError(f"--aug-p {config.aug_p:g}: above --aug-max {config.aug_max:g}", f"--aug-p {config.aug_max:g}")
+    if config.aug == "ada" and config.is_wasserstein:
+        raise UsageError(
+            f"--aug ada: goes by the sign of D's outputs, which means nothing with {config.arch}'s loss, {config.loss}",
+            "--aug fixed --aug-p 0.2, or another --arch",
+        )
     has_color = bool({*names_of(config.aug_pipe)} & {*GROUPS["color"]})
     if config.augments and has_color and config.G["img_channels"] not in (1, 3):
         channels = config.G["img_channels"]

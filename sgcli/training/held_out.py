@@ -15,7 +15,6 @@ from sgcli.data.dataset import ImageDataset
 from sgcli.errors import UsageError
 from sgcli.models.growing import fade_pictures
 from sgcli.training.batches import Batches
-from sgcli.training.config import TrainingConfig
 from sgcli.training.phases import MicroBatch, Objectives
 from sgcli.training.randomness import draw_latents
 from sgcli.training.schedule import Stage
@@ -61,18 +60,19 @@ class HeldOut:
         self.batches.close()
 
 
-def check_held_out(held_out: ImageDataset, config: TrainingConfig) -> None:
-    """Raise UsageError for pictures that the discriminator of `config` cannot look at."""
-    D = config.D
-    for what, has, wants in (
-        ("resolution", held_out.resolution, D["img_resolution"]),
-        ("channels", held_out.num_channels, D["img_channels"]),
-        ("classes", held_out.label_dim, D["c_dim"] or held_out.label_dim),
+def check_held_out(held_out: ImageDataset, dataset: ImageDataset, conditional: bool) -> None:
+    """Raise UsageError for pictures that a discriminator of those of `dataset` cannot look at."""
+    pack = f"sg data pack {held_out.path} held-out.zip --size {dataset.resolution}"
+    label_dim = dataset.label_dim if conditional else held_out.label_dim
+    for what, has, wants, repair in (
+        ("resolution", held_out.resolution, dataset.resolution, pack),
+        ("channels", held_out.num_channels, dataset.num_channels, pack),
+        ("classes", held_out.label_dim, label_dim, "label them like these"),
     ):
         if has != wants:
             raise UsageError(
                 f"--holdout {held_out.path}: {what} {has}, the pictures to train on have {wants}",
-                f"sg data pack {held_out.path} held-out.zip --size {D['img_resolution']}, or a number: --holdout 500",
+                f"{repair}, or hold out some of the others: --holdout 50",
             )
 
 

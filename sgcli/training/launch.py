@@ -17,7 +17,6 @@ from sgcli.models.checkpoint import Model, kimg_of
 from sgcli.progress import warn
 from sgcli.training import reports
 from sgcli.training.config import TrainingConfig, differences
-from sgcli.training.held_out import check_held_out
 from sgcli.training.loop import Callback, start_training, train
 from sgcli.training.run import FollowedRun, Run, create_run, find_runs
 from sgcli.training.transfer import copy_weights
@@ -82,13 +81,11 @@ def launch(
 ) -> Run:
     """Train to the end and return the run.
 
-    held_out   pictures that D is to score without learning from them
+    held_out   pictures that D is to score without learning from them, of the size of the others (check_held_out)
     measure    called at each snapshot, once it is written: what appends to metrics.jsonl
     group      the workers that train together; worker 0 writes
     on_start   called by worker 0 once the run's folder is there and nothing is wrong
     """
-    if held_out is not None:
-        check_held_out(held_out, config)
     run = open_run(outdir, name, resume, group)
     with run.lock():
         with removed_on_failure(run.path if resume is None and group.leads else None):
@@ -96,7 +93,8 @@ def launch(
                 config.save(run.config_path())
             training = start_training(run, config, dataset, device, resume is not None, held_out, group)
             if init_from is not None:
-                for line in copy_weights(training.players, init_from, config.freeze_d):
+                players = training.players
+                for line in copy_weights([players.G, players.G_ema], players.D, init_from, config.freeze_d):
                     run.log(line)
             if group.leads:
                 reports.check_room(training)

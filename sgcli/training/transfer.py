@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,10 @@ from torch import nn
 
 from sgcli.errors import UsageError
 from sgcli.models.checkpoint import Model
+from sgcli.models.registry import build_generator, build_network
 
 if TYPE_CHECKING:
-    from sgcli.training.phases import Players
+    from sgcli.training.config import TrainingConfig
 
 NAMES_SHOWN = 6
 
@@ -42,15 +43,15 @@ class Copied:
         return lines
 
 
-def copy_weights(players: Players, source: Model, freeze_d: int = 0) -> list[str]:
-    """Start G and its average from the source's G_ema, and D from its D. Returns lines that say what was copied and
-    what was not.
+def copy_weights(generators: Sequence[nn.Module], D: nn.Module, source: Model, freeze_d: int = 0) -> list[str]:
+    """Start the generators (G and its average) from the source's G_ema, and D from its D. Returns lines that say what
+    was copied and what was not.
 
     Works across resolutions, widths, numbers of classes and architectures as far as names and shapes agree. Raises
     UsageError where they do for no weight at all, or not for the `freeze_d` layers of D that are to stay as they are.
     """
     lines, reports = [], {}
-    for prefix, network in (("G_ema", players.G), ("G_ema", players.G_ema), ("D", players.D)):
+    for prefix, network in (*(("G_ema", G) for G in generators), ("D", D)):
         if prefix not in source.prefixes():
             lines.append(f"--init-from: {source.path} holds no {prefix}, which starts afresh")
             continue
@@ -60,11 +61,18 @@ def copy_weights(players: Players, source: Model, freeze_d: int = 0) -> list[str
             f"--init-from {source.path}: a {source.arch}, of whose weights none fits",
             f"sg info {source.path} tells its sizes; --arch, --channels-base and --channels-max set them",
         )
-    check_frozen(players.D, freeze_d, reports["D"].copied if "D" in reports else [])
+    check_frozen(D, freeze_d, reports["D"].copied if "D" in reports else [])
     for prefix, report in reports.items():
         first, *rest = report.describe(prefix[0])
         lines += [f"--init-from: {line}" for line in (f"{first} from {source.path}", *rest)]
     return lines
+
+
+def plan_copy(config: TrainingConfig, source: Model) -> list[str]:
+    """What `copy_weights` would say of a run of `config`, and raise: nothing is trained, nor is there memory for it."""
+    with torch.device("meta"):
+        G, D = build_generator(config.G), build_network(config.D)
+    return copy_weights([G], D, source, config.freeze_d)
 
 
 def check_frozen(D: nn.Module, freeze_d: int, copied: list[str]) -> None:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from sgcli.errors import SgError
+from sgcli.models.checkpoint import kimg_of
 from sgcli.progress import warn
 
 if TYPE_CHECKING:
@@ -114,10 +115,11 @@ def check_finite(training: Training) -> None:
         good = run.models()[-1]
         message = f"{network}'s loss is not finite at {training.progress.nimg / 1000:g} kimg: training stopped"
         run.log_quietly(f"error: {message}; the last good snapshot is {good.name}")
-        more = " --precision fp32" if config.precision in ("fp16", "bf16") else ""
+        more = f" --init-from {good}" if kimg_of(good) > 0 else ""  # what has learned nothing is not worth it
+        more += " --precision fp32" if config.precision in ("fp16", "bf16") else ""
         raise SgError(
             f"{message}; the last good snapshot is {good}",
-            f"sg train {config.data['path']} --init-from {good} --lr {config.g_lr / 2:g}{more}",
+            f"sg train {config.data['path']} --config {run.config_path()} --lr {config.g_lr / 2:g}{more}",
         )
 
 

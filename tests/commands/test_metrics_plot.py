@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -63,7 +64,29 @@ def test_discriminator(runs, tmp_path):
     colors = {color for _, color in Image.open(out).convert("RGB").getcolors(2**24)}
     assert (213, 94, 0) in colors  # that of the second line
     plain = sg("metrics", "plot", runs / "00001-plain", "--discriminator", "-o", out)
-    assert plain.status == 0 and "trained without --holdout" in plain.err
+    assert plain.status == 0 and "no scores of held-out pictures" in plain.err
+
+
+def test_strength_is_drawn_however_high_and_a_meaningless_r_v_is_not(runs, tmp_path, monkeypatch):
+    from sgcli.media import plots
+
+    drawn = {}
+
+    def line_plot(lines, **options):
+        drawn.update({line.label: list(line.y) for line in lines})
+        return np.zeros([8, 8, 3], dtype=np.uint8)
+
+    monkeypatch.setattr(plots, "line_plot", line_plot)
+    stats = runs / "00000-watched" / "stats.jsonl"
+    rows = [json.loads(line) for line in stats.read_text().splitlines()[:-1]]
+    strengths = [0.5, 1.0, 2.0, 3.0, 5.0]
+    for row, p in zip(rows, strengths, strict=True):
+        row["Progress/augment"] = numbers(p)
+    stats.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = sg("metrics", "plot", runs / "00000-watched", "--discriminator", "-o", tmp_path / "d.png")
+    assert result.status == 0, result.err
+    assert drawn["p"] == strengths
+    assert np.isnan(drawn["r_v"][0]) and drawn["r_v"][1:] == [0.5] * 4
 
 
 def test_refusals(runs, tmp_path):

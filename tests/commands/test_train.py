@@ -165,7 +165,7 @@ def test_conditional(faces, tmp_path):
     assert result.status == 0, result.err
     config = json.loads((tmp_path / "00000-run" / "config.json").read_text())
     assert config["G"]["c_dim"] == config["D"]["c_dim"] == 2
-    assert_refused(train(faces, tmp_path, "--cond"), 2, "has no labels")
+    assert_refused(train(faces, tmp_path, "--cond"), 2, "has no labels", "--labels subfolders")
 
 
 def test_grey_and_alpha_train(tmp_path):
@@ -245,6 +245,24 @@ def test_bad_options(faces, tmp_path):
     assert_refused(train(faces, tmp_path, "--g-connection", "dense"), 2, "dense")
     assert_refused(train(faces, tmp_path, name="a/b"), 2, "--name")
     assert_refused(sg("train"), 2, "DATA is missing")
+
+
+def test_words_are_looked_at_before_the_data(tmp_path):
+    def refuse(*more, words):
+        assert_refused(sg("train", tmp_path / "missing", *more), 2, *words)
+
+    refuse("--arch", "sg22", words=["unknown architecture"])
+    refuse("--aug", "some", words=["--aug some"])
+    refuse("--aug", "ada", "--aug-pipe", "all", words=["--aug-pipe all"])
+    refuse("--precision", "int4", words=["--precision int4"])
+    refuse("--metrics", "nope", "--dry-run", words=["'nope' is not a metric"])
+    refuse("--metrics", "swd8", "--keep-best", "swd", "--batch", "auto", words=["--metrics gives swd8"])
+
+
+def test_a_subset_larger_than_the_data_is_mentioned(faces, tmp_path):
+    result = train(faces, tmp_path, "--max-images", 100, "--holdout", 8, "--dry-run")
+    assert "warning: --max-images 100: there are 40" in result.err
+    assert "--max-images" not in train(faces, tmp_path, "--max-images", 40, "--holdout", 8, "--dry-run").err
 
 
 def test_unwritable_outdir(faces, tmp_path):

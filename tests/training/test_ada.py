@@ -103,4 +103,17 @@ def test_bad_options(faces, tmp_path):
         assert_refused(sg("train", faces, *SMALL, "--outdir", tmp_path, *more), 2, *words)
 
     refuse("--aug", "some", words=["none, fixed, ada"])
+    refuse("--aug-p", 0.3, words=["--aug-p 0.3: nothing is augmented", "--aug fixed --aug-p 0.3"])
+    refuse("--aug-target", 0.5, "--aug-p", 0.1, words=["without --aug", "--aug ada --aug-"])
+    refuse("--aug", "fixed", words=["--aug-p is missing"])
+    refuse("--aug", "fixed", "--aug-p", 0.9, "--aug-max", 0.5, words=["above --aug-max 0.5"])
+    refuse("--aug", "ada", "--aug-target", 1.5, words=["--aug-target", "not 1.5"])
+    refuse("--aug", "ada", "--arch", "progan", words=["sign of D's outputs", "--aug fixed"])
+    assert not list(tmp_path.iterdir())
     refuse("--aug", "ada", "--aug-pipe", "all", words=["bgcfnc"])
+
+
+def test_no_augmentation_may_have_a_strength_to_compare_with(faces, tmp_path):
+    common = ["--outdir", tmp_path, "--aug-target", 0.5, "--aug-kimg", 60, "--dry-run"]
+    for aug in ("none", "ada"):
+        assert sg("train", faces, *SMALL, *common, "--aug", aug).status == 0

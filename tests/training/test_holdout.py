@@ -53,8 +53,10 @@ def test_what_cannot_be(faces, tmp_path):
         assert_refused(sg("train", faces, *SMALL, "--outdir", tmp_path / "runs", *more), status, *words)
 
     refuse("--holdout", 48, words=["48 images in all"])
-    refuse("--holdout", 0, words=["--holdout 0"])
+    for number in ("0", "-5", "2.5"):
+        refuse("--holdout", number, words=[f"--holdout {number}: a number of pictures above 0"])
     refuse("--holdout", "nowhere.zip", status=1, words=["nowhere.zip"])
     sg("data", "synth", tmp_path / "large.zip", "--count", 4, "--size", 32)
     refuse("--holdout", tmp_path / "large.zip", words=["resolution 32", "--size 16"])
+    refuse("--holdout", tmp_path / "large.zip", "--dry-run", words=["resolution 32"])
     assert not (tmp_path / "runs").exists()

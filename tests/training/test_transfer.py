@@ -89,3 +89,13 @@ def test_what_cannot_be(faces, tmp_path, model_file):
     assert_refused(large, 2, "b32.fromrgb.weight would stay as it is")
     refuse("--freeze-d", 99, "--init-from", model_file, words=["--freeze-d 99", "7 layers"])
     refuse("--channels-max", 4, "--w-dim", 9, "--init-from", model_file, words=["none fits"])
+    refuse("--channels-max", 4, "--w-dim", 9, "--init-from", model_file, "--dry-run", words=["none fits"])
+
+
+def test_dry_run_tells_what_would_be_copied(faces, tmp_path, model_file):
+    common = ["--outdir", tmp_path, "--init-from", model_file]
+    planned = sg("train", faces, *SMALL, *common, "--dry-run")
+    assert planned.status == 0 and not list(tmp_path.iterdir())
+    done = sg("train", faces, *SMALL, *common, "--kimg", 0.001)
+    told = [[line for line in result.err.splitlines() if "--init-from" in line] for result in (planned, done)]
+    assert told[0] == told[1] and any("of another shape" in line for line in told[0])

@@ -108,3 +108,8 @@ def test_losses_that_are_no_numbers_end_it(course, tmp_path):
     with pytest.raises(SgError, match=r"D's loss is not finite .*model-000012") as caught:
         check_finite(training)
     assert "--init-from" in caught.value.hint and caught.value.exit_status == 1
+    assert "config.json" in caught.value.hint  # for networks of the same sizes
+    (tmp_path / "model-000012.safetensors").rename(tmp_path / "model-000000.safetensors")
+    with pytest.raises(SgError) as caught:
+        check_finite(training)
+    assert "--init-from" not in caught.value.hint
