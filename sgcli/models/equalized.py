@@ -89,7 +89,7 @@ class EqualizedLinear(nn.Module):
     ):
         super().__init__()
         self.activation, self.gain, self.lr_multiplier = activation, gain, lr_multiplier
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.weight = nn.Parameter(torch.randn(out_features, in_features).div_(lr_multiplier))
         self.bias = nn.Parameter(torch.zeros(out_features))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:  # [N, I] -> [N, O]

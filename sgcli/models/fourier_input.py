@@ -37,8 +37,8 @@ class FourierInput(nn.Module):
             self.affine = FullyConnectedLayer(w_dim, 4, weight_init=0)  # r_c, r_s, t_x, t_y
             self.affine.bias = nn.Parameter(torch.tensor([1.0, 0.0, 0.0, 0.0]))
         self.register_buffer("freqs", uniform_in_disc(channels, bandwidth))
-        self.register_buffer("phases", torch.rand(channels) - 0.5)
-        self.register_buffer("transform", torch.eye(3))
+        self.register_buffer("phases", torch.rand(channels, device="cpu") - 0.5)
+        self.register_buffer("transform", torch.eye(3, device="cpu"))
 
     @property
     def learned_transform(self) -> bool:
@@ -76,7 +76,7 @@ def movable_input(synthesis: nn.Module) -> FourierInput | None:
 
 def uniform_in_disc(count: int, radius: float) -> torch.Tensor:
     """Random points `[count, 2]`: a normal vector's squared length is exponential, which exp(-ρ²/2) makes uniform."""
-    g = torch.randn(count, 2)
+    g = torch.randn(count, 2, device="cpu")
     length = g.norm(dim=1, keepdim=True)
     return radius * (g / length) * torch.exp(-length.square() / 4)
 

@@ -47,7 +47,7 @@ class FullyConnectedLayer(nn.Module):
     ):  # fmt: skip
         super().__init__()
         self.activation = activation
-        self.weight = nn.Parameter(torch.randn(out_features, in_features) * (weight_init / lr_multiplier))
+        self.weight = nn.Parameter(torch.randn(out_features, in_features).mul_(weight_init / lr_multiplier))
         self.bias = nn.Parameter(torch.full([out_features], bias_init / lr_multiplier)) if bias else None
         self.weight_gain = lr_multiplier / math.sqrt(in_features)
         self.bias_gain = lr_multiplier

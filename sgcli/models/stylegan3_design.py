@@ -65,7 +65,7 @@ class LayerDesign:
     def up_filter(self) -> torch.Tensor | None:
         """`[taps]`, fp32, or None."""
         if self.up_bilinear and self.up_taps > 1:
-            return torch.tensor(BILINEAR_TAPS, dtype=torch.float32) / sum(BILINEAR_TAPS)
+            return torch.tensor([tap / sum(BILINEAR_TAPS) for tap in BILINEAR_TAPS])
         return low_pass_filter(self.up_taps, self.source.cutoff, 2 * self.source.half_width, self.fine_rate)
 
     def down_filter(self) -> torch.Tensor | None:

@@ -21,7 +21,7 @@ def setup_filter(taps: Sequence | float | None, normalize: bool = True, gain: fl
     """
     if taps is None:
         return None
-    f = torch.as_tensor(taps, dtype=torch.float32)
+    f = torch.as_tensor(taps, dtype=torch.float32, device="cpu")
     if f.ndim not in (0, 1, 2) or f.numel() == 0:
         raise ValueError(f"taps: shape {list(f.shape)} is neither a number, a 1-D nor a 2-D filter")
     if f.ndim == 0:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -99,3 +101,19 @@ def test_metadata_that_is_no_header(tmp_path, text):
     save_file({"a": torch.zeros(1)}, path, metadata={"sg": text})
     with pytest.raises(FormatError):
         read_header(path)
+
+
+def test_opening_a_model_does_not_load_the_compiler():
+    """Arithmetic on PyTorch's meta device imports torch._dynamo, which would be a third of a command's start."""
+    code = """if True:
+        import sys, torch
+        from sgcli.models import registry
+        with torch.device("meta"):
+            for arch in registry.names():
+                size = {"c_dim": 0, "img_channels": 3, "img_resolution": 32}
+                registry.build_generator({**registry.resolve(arch, tiny=True).G, **size})
+                if "torch._dynamo" in sys.modules:
+                    sys.exit(arch)
+    """
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert process.returncode == 0, process.stderr
