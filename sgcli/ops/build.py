@@ -180,7 +180,7 @@ def _spinner(device: Device) -> Iterator[None]:
         return
     from rich.console import Console
 
-    operators, seconds = ("native operators", "forty") if device == "cpu" else ("CUDA operators", "thirty")
+    operators, seconds = ("native operators", "twenty") if device == "cpu" else ("CUDA operators", "thirty")
     with Console(stderr=True).status(f"compiling the {operators} (once for this machine, some {seconds} seconds)"):
         yield
 
