@@ -15,16 +15,15 @@ namespace {
 
 constexpr int kProducts = kPatch * kPatch;
 
-// Rows of the gradient that are summed together: a power of two, which divides kLanes.
-template <class T>
-constexpr int kChannelRows = kSumRows<T> >= 8 ? 8 : kSumRows<T> >= 4 ? 4 : 2;
+// Inputs whose products are summed before the next ones are read: their panel of kernels stays in the nearest cache.
+constexpr int kChunk = 128;
 
 // The output of a correlation, in tiles. Those of all samples are counted through.
 struct Tiling {
   int64_t high, wide, count;
 
   explicit Tiling(const Image& output)
-      : high((output.h + kTile - 1) / kTile), wide((output.w + kTile - 1) / kTile), count(output.n * high * wide) {}
+      : high(divide_up(output.h, kTile)), wide(divide_up(output.w, kTile)), count(output.n * high * wide) {}
 };
 
 struct Corner {
@@ -40,8 +39,16 @@ struct Corner {
 // all of them; of narrow ones it is to stay in the second cache.
 template <class T>
 int64_t tiles_of_strip(const Tiling& tiling, int64_t in, int64_t out) {
-  const int64_t balanced = std::clamp<int64_t>(in * out / (2 * (in + out)), 48, 144);
+  const int64_t balanced = std::clamp<int64_t>(in * out / (in + out), 48, 208);
   return round_up(std::min(balanced, tiling.count), kSumRows<T>);
+}
+
+// At most so many tiles, such that all threads get as many strips of them, and none waits for another.
+template <class T>
+int64_t even_strip(const Tiling& tiling, int64_t most) {
+  const int64_t threads = torch::stable::get_num_threads();
+  const int64_t strips = round_up(divide_up(tiling.count, most), threads);
+  return round_up(divide_up(tiling.count, strips), kSumRows<T>);
 }
 
 int lanes_at(int64_t channel, int64_t channels) {
@@ -138,7 +145,7 @@ template <class S, class T = Compute<S>>
 Panels<T> map_kernels(const Kernels& w) {
   Panels<T> to(kProducts, w.in, w.out);
   const bool streams = kProducts * to.step() * int64_t(sizeof(T)) > kCacheBytes;
-  torch::stable::parallel_for(0, (w.out + kLanes - 1) / kLanes, 1, [&](int64_t begin, int64_t end) {
+  torch::stable::parallel_for(0, divide_up(w.out, kLanes), 1, [&](int64_t begin, int64_t end) {
     Block<T> taps[kTaps * kTaps][kLanes];
     for (int64_t o = begin * kLanes; o < std::min(end * kLanes, w.out); o += kLanes) {
       for (int64_t i = 0; i < w.in; i += kLanes) {
@@ -198,9 +205,8 @@ void correlate(const Image& in, const Kernels& w, const Image& out, int64_t pad)
   constexpr int kRows = kSumRows<T>;
   const Panels<T> kernels = map_kernels<S>(w);
   const Tiling tiling(out);
-  const int64_t for_all = round_up((tiling.count - 1) / torch::stable::get_num_threads() + 1, kRows);
-  const int64_t strip = std::min(tiles_of_strip<T>(tiling, in.c, out.c), for_all);
-  torch::stable::parallel_for(0, (tiling.count + strip - 1) / strip, 1, [&](int64_t begin, int64_t end) {
+  const int64_t strip = even_strip<T>(tiling, tiles_of_strip<T>(tiling, in.c, out.c));
+  torch::stable::parallel_for(0, divide_up(tiling.count, strip), 1, [&](int64_t begin, int64_t end) {
     const Rows<T> patches(kProducts, strip, in.c);
     const Panels<T> products(kProducts, strip, out.c);
     for (int64_t first = begin * strip; first < std::min(end * strip, tiling.count); first += strip) {
@@ -208,9 +214,13 @@ void correlate(const Image& in, const Kernels& w, const Image& out, int64_t pad)
       map_tiles<OfInput, S>(in, tiling, -pad, first, 0, count, patches);
       for (int p = 0; p < kProducts; p++) {
         for (int64_t c = 0; c < out.c; c += kPanel) {
-          for (int64_t t = 0; t < count; t += kRows) {
-            multiply_panel<kRows>(patches.at(p, t, 0), patches.width(), 1, kernels.at(p, 0, c), in.c,
-                                  products.at(p, t, c), false);
+          for (int64_t i = 0; i < in.c; i += kChunk) {
+            const int64_t ins = std::min<int64_t>(kChunk, in.c - i);
+            for (int64_t t = 0; t < count; t += kRows) {
+              const T *patch = patches.at(p, t, i), *kernel = kernels.at(p, i, c);
+              multiply_panel<AlongRows<T>>(patch, kRows * kLanes, patch + kRows * patches.width(), kernel,
+                                           kernel + (t == 0 ? ins * kPanel : 0), ins, products.at(p, t, c), i > 0);
+            }
           }
         }
       }
@@ -222,7 +232,7 @@ void correlate(const Image& in, const Kernels& w, const Image& out, int64_t pad)
 // Gᵀ dU G of matrices dU [in, out] into [out, 3, 3, in].
 template <class S, class T>
 void write_kernels(const Panels<T>& from, int64_t ins, int64_t outs, S* to) {
-  torch::stable::parallel_for(0, (outs + kLanes - 1) / kLanes, 1, [&](int64_t begin, int64_t end) {
+  torch::stable::parallel_for(0, divide_up(outs, kLanes), 1, [&](int64_t begin, int64_t end) {
     Block<T> taps[kTaps * kTaps][kLanes];
     for (int64_t o = begin * kLanes; o < std::min(end * kLanes, outs); o += kLanes) {
       for (int64_t i = 0; i < ins; i += kLanes) {
@@ -248,7 +258,7 @@ void write_kernels(const Panels<T>& from, int64_t ins, int64_t outs, S* to) {
 template <class S>
 void sum_kernels(const Image& in, const Image& dy, int64_t pad, S* dw) {
   using T = Compute<S>;
-  constexpr int kRows = kChannelRows<T>;
+  constexpr int kRows = AlongColumns<T>::kCount;
   const Tiling tiling(dy);
   const int64_t strip = tiles_of_strip<T>(tiling, in.c, dy.c);
   const Rows<T> patches(kProducts, strip, in.c);
@@ -263,8 +273,9 @@ void sum_kernels(const Image& in, const Image& dy, int64_t pad, S* dw) {
       for (int64_t p = begin; p < end; p++) {
         for (int64_t o = 0; o < dy.c; o += kPanel) {
           for (int64_t i = 0; i < in.c; i += kRows) {
-            multiply_panel<kRows>(patches.at(p, 0, i), 1, patches.width(), gradients.at(p, 0, o), count,
-                                  sums.at(p, i, o), first > 0);
+            const T *patch = patches.at(p, 0, i), *gradient = gradients.at(p, 0, o);
+            multiply_panel<AlongColumns<T>>(patch, Rows<T>::kHeight * patches.width(), patch, gradient,
+                                            gradient + (i == 0 ? count * kPanel : 0), count, sums.at(p, i, o), first > 0);
           }
         }
       }
