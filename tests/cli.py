@@ -53,7 +53,19 @@ def assert_refused(result: Result, status: int, *words: str) -> None:
         assert word in result.err, f"'{word}' is not in: {result.err}"
 
 
+_started: list[subprocess.Popen] = []
+
+
 def sg_process(*arguments: object, **options) -> subprocess.Popen:
-    """Start `sg` as a process of its own."""
+    """Start `sg` as a process of its own. It is killed if it outlives the test."""
     command = [sys.executable, "-m", "sgcli", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    _started.append(process)
+    return process
+
+
+def kill_processes() -> None:
+    """End what a failed test has left behind: it would slow down all later ones."""
+    while _started:
+        with _started.pop() as process:
+            process.kill()

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import os
 from pathlib import Path
 
 import pytest
 import torch
 
 from sgcli import progress, provenance
+from tests.cli import kill_processes
 
 
 def pytest_configure(config) -> None:
     torch.set_num_threads(1)  # workers of pytest-xdist share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # and so do the processes that tests start
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +24,8 @@ def private_environment(tmp_path_factory, monkeypatch):
     monkeypatch.delenv("SG_MODEL", raising=False)
     monkeypatch.setattr(progress, "_quiet", False)
     monkeypatch.setattr(provenance, "_command", [])  # nor does its command line
+    yield
+    kill_processes()
 
 
 @pytest.fixture(scope="session")

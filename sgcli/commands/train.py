@@ -214,6 +214,7 @@ def train(
     if resume == "auto" and (going_on := find_resumable(outdir, name)) is not None:
         settings = take_up(going_on.config, settings)
     check_settings(settings)
+    source = open_model(settings["init_from"]) if "init_from" in settings and going_on is None else None
     workers_choose = procs > 1 and not is_worker() and not dry_run
     dataset, held_out, resolved = resolve(data, settings, workers, None if workers_choose else choose_sizes)
     if going_on is not None:
@@ -224,7 +225,6 @@ def train(
         notice(f"{earlier.run.path}: finished at {earlier.config.kimg:g} kimg, nothing to do")
         print(earlier.run.path)
         return
-    source = open_model(settings["init_from"]) if "init_from" in settings and going_on is None else None
     if dry_run:
         for line in plan_copy(resolved, source) if source else ():
             notice(line)

@@ -242,10 +242,10 @@ def test_object_arrays_are_refused(marker):
 )  # fmt: skip
 def test_a_length_prefix_allocates_nothing(claim):
     tracemalloc.start()
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(PickleError):
         read(b"\x80\x04" + claim + b"abc")
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
     assert tracemalloc.get_traced_memory()[1] < 1_000_000
     tracemalloc.stop()
 
